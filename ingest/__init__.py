@@ -1,0 +1,1 @@
+"""The write side: from a camera to the index."""

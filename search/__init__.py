@@ -1,0 +1,1 @@
+"""The read side, and the record of who looked."""
