@@ -1,0 +1,31 @@
+"""A dead letter: a message that could not be used, with the reason, and nothing of it that was not allow-listed."""
+
+import uuid
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from schemas.detections import Detection
+
+Stage = Literal["gateway", "enricher", "indexer"]
+
+Reason = Literal["undecodable", "clock_future", "unknown_camera", "retired_camera", "wrong_owner", "poisoned"]
+"""Why a message could not be used. Each is a label of the metric, so the list is closed."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of the topic `dead-letters`.
+
+    `detection` is the allow-listed message where there was one; bytes that could not be decoded are not kept, since
+    they may hold what the system must not know: only their length is.
+    """
+
+    letter_id: uuid.UUID
+    stage: Stage
+    reason: Reason
+    at: datetime
+    camera_id: str | None = None
+    format: str | None = None
+    detection: Detection | None = None
+    size_bytes: int | None = None

@@ -1,0 +1,49 @@
+"""Run migrations: `await upgrade(url)`."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command, op
+from alembic.config import Config
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+HISTORY_SCHEMA: Final = "registry_history"
+"""Schema of Alembic's version table: `public` stays empty and closed."""
+
+
+def run_file(name: str) -> None:
+    """Run a file of `schemas/migrations/sql/` on the migration's connection.
+
+    The whole file goes through the simple query protocol in one call: asyncpg prepares no text of several statements.
+    """
+    sql = (resources.files("schemas.migrations") / "sql" / name).read_text(encoding="utf-8")
+
+    async def execute(connection: Any) -> None:
+        await connection.execute(sql)
+
+    adapted: Any = op.get_bind().connection.dbapi_connection
+    adapted.run_async(execute)
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database at a PostgreSQL URL of the migrating role to a revision, in one transaction.
+
+    Raises what asyncpg and SQLAlchemy raise; nothing is changed then.
+    """
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"create schema if not exists {HISTORY_SCHEMA}"))
+            await connection.run_sync(_upgrade, revision)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,56 @@
+"""The only place that names a topic. Each is a file in `topics/`: key, partitions, retention, writers and readers."""
+
+from functools import cache
+from importlib import resources
+from typing import Final, Literal
+
+import msgspec
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One topic as its file in `schemas/topics/` states it. Times in milliseconds; retention -1 keeps for good."""
+
+    topic: str
+    says: str
+    key: str
+    partitions: int
+    cleanup: Cleanup
+    retention_ms: int
+    segment_ms: int
+    max_message_bytes: int
+    value: str
+    versions: tuple[int, ...]
+    compatibility: Literal["backward"]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+    def configs(self) -> dict[str, str]:
+        """Return the broker's configuration of this topic.
+
+        Records are stamped with the time of appending: with the producer's time a record that claims to be old or new
+        would outlive, or undercut, its retention.
+        """
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "segment.ms": str(self.segment_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+            "message.timestamp.type": "LogAppendTime",
+        }
+
+
+DETECTIONS: Final = "detections"
+SIGHTINGS: Final = "sightings"
+CAMERAS: Final = "cameras"
+DEAD_LETTERS: Final = "dead-letters"
+
+ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS)
+
+
+@cache
+def load(name: str) -> Topic:
+    """Return a topic's file as a value. Raises msgspec.ValidationError if the file is not of its shape."""
+    text = (resources.files("schemas") / "topics" / f"{name}.yaml").read_bytes()
+    return msgspec.yaml.decode(text, type=Topic)

@@ -1,0 +1,154 @@
+"""How a process is seen and run: JSON logs that hold no plate, problem answers, and the HTTP server."""
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.problems import MEDIA_TYPE, Problem
+from services.settings import Settings
+
+
+def configure_logging(service: str, settings: Settings) -> None:
+    """Send structured logs as JSON lines to standard error, for our own code and every library.
+
+    An exception is logged as the names of its types, outermost first, never with its text: the texts of database and
+    parser errors quote values.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _name_exceptions,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level.upper()),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    handler = _Forward()
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
+
+
+def exception_names(error: BaseException | None) -> str:
+    """Return the types of an exception and its causes, such as `Unavailable < ConnectionDoesNotExistError[08003]`."""
+    names = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        state = getattr(error, "sqlstate", None)
+        names.append(type(error).__name__ + (f"[{state}]" if state else ""))
+        error = error.__cause__ or error.__context__
+    return " < ".join(names)
+
+
+def _name_exceptions(_: Any, __: str, event: Any) -> Any:
+    info = event.pop("exc_info", None)
+    if info:
+        error = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1]
+        event["error"] = exception_names(error)
+    return event
+
+
+class _Forward(logging.Handler):
+    """Carries what libraries log, by the message's template alone: its arguments may hold a record or a row."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record without its arguments."""
+        error = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno,
+            "library",
+            logger=record.name,
+            template=record.msg if record.args and isinstance(record.msg, str) else "(text withheld)",
+            where=f"{record.module}:{record.lineno}",
+            **({"error": exception_names(error)} if error else {}),
+        )
+
+
+def problem(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Response:
+    """Return a problem document as a response (RFC 9457)."""
+    return Response(
+        Problem(status=status, detail=detail).body(), status_code=status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make an application answer every error with a problem document that quotes nothing of the request."""
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem(error.status_code, headers=dict(error.headers or {}))
+
+    async def on_invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        errors = tuple(
+            {"pointer": "/" + "/".join(str(part) for part in item["loc"]), "detail": str(item["type"])}
+            for item in error.errors()
+        )
+        body = Problem(status=422, detail="The request does not have the documented shape.", errors=errors).body()
+        return Response(body, status_code=422, media_type=MEDIA_TYPE)
+
+    async def on_crash(_: Request, error: Exception) -> Response:
+        structlog.get_logger().error("unhandled", error=exception_names(error))
+        return problem(500, "The service failed; nothing more is known to the caller.")
+
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(Exception, on_crash)
+
+
+def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
+    """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged."""
+    settings = Settings()
+    configure_logging(service, settings)
+    config = uvicorn.Config(
+        build(settings),
+        host=settings.listen_host,
+        port=settings.listen_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=10,
+        lifespan="on",
+    )
+    asyncio.run(_serve(config, service))
+
+
+async def _serve(config: uvicorn.Config, service: str) -> None:
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        # Objects made at start live for good: keeping them out of collection takes the pauses out of the tail.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        structlog.get_logger().info("ready", service=service, port=config.port)
+    await task
+    if not server.started:
+        raise SystemExit(3)
+
+
+def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set: a worker's way to learn that it should drain and end."""
+    event = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, event.set)
+    return event

@@ -1,0 +1,76 @@
+"""Settings of every service: environment variables with the prefix `PLATETRAIL_`, read when a service is built."""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LEAD_TIME_DAYS = 2
+"""Days of the index that are made ahead."""
+
+
+class Settings(BaseSettings):
+    """What one process needs to know. A field that a service does not use stays unset in its environment.
+
+    `database_url` names the service's own role: no process is given another's password.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PLATETRAIL_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "production"
+    listen_host: str = "127.0.0.1"
+    listen_port: int = Field(0, ge=0, le=65535, description="0 takes a free port")
+    listen_all: tuple[str, ...] = Field((), description="every host that any service of this installation listens on")
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    database_url: str = ""
+    instance: str = Field("1", description="names one worker among several of a kind: static membership uses it")
+
+    owners_file: Path | None = Field(None, description="owner -> agencies, purposes, days (JSON)")
+
+    # Identity: RS256 or EdDSA tokens of one issuer; the key file holds its public key (PEM).
+    token_issuer: str = "https://issuer.platetrail.example"  # noqa: S105 - a name, no secret
+    token_audience: str = "platetrail"  # noqa: S105 - a name, no secret
+    token_public_key_file: Path | None = None
+    token_private_key_file: Path | None = Field(None, description="of the local issuer: `platetrail token` only")
+
+    # Audit: search holds the public half and the look-up key; auditing holds the private half.
+    audit_public_key_file: Path | None = None
+    audit_private_key_file: Path | None = None
+    lookup_key_file: Path | None = None
+    cursor_key_file: Path | None = None
+
+    # Gateway.
+    body_limit_bytes: int = 8 * 1024 * 1024
+    batch_limit: int = 5000
+    in_flight_limit_bytes: int = Field(64 * 1024 * 1024, description="bodies held at once; beyond it 503")
+    publish_timeout_s: float = 10.0
+    future_limit_s: float = 300.0
+
+    # Stages.
+    batch_records: int = 5000
+    session_timeout_s: float = 30.0
+
+    # Trajectories.
+    pass_window_s: float = 30.0
+    travel_min_distance_m: float = 300.0
+    travel_position_tolerance_m: float = 100.0
+    travel_max_speed_kmh: float = 250.0
+
+    # Log and sweeper.
+    abandoned_after_s: float = 300.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def is_loopback(self) -> bool:
+        """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""
+        return all(_is_loopback(host) for host in (self.listen_host, *self.listen_all))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
