@@ -1,0 +1,1 @@
+"""What ingest needs of the outside world, as its ports ask for it."""

