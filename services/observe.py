@@ -96,7 +96,7 @@ def install_problems(app: FastAPI) -> None:
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        errors = tuple(
+        errors: tuple[dict[str, str | int], ...] = tuple(
             {"pointer": "/" + "/".join(str(part) for part in item["loc"]), "detail": str(item["type"])}
             for item in error.errors()
         )
@@ -133,7 +133,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
 async def _serve(config: uvicorn.Config, service: str) -> None:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
-    while not server.started and not task.done():
+    while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     if server.started:
         # Objects made at start live for good: keeping them out of collection takes the pauses out of the tail.

@@ -21,19 +21,25 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = "production"
     listen_host: str = "127.0.0.1"
-    listen_port: int = Field(0, ge=0, le=65535, description="0 takes a free port")
-    listen_all: tuple[str, ...] = Field((), description="every host that any service of this installation listens on")
+    listen_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+    listen_all: tuple[str, ...] = Field(
+        default=(), description="every host that any service of this installation listens on"
+    )
     kafka_bootstrap: str = "127.0.0.1:9092"
     database_url: str = ""
-    instance: str = Field("1", description="names one worker among several of a kind: static membership uses it")
+    instance: str = Field(
+        default="1", description="names one worker among several of a kind: static membership uses it"
+    )
 
-    owners_file: Path | None = Field(None, description="owner -> agencies, purposes, days (JSON)")
+    owners_file: Path | None = Field(default=None, description="owner -> agencies, purposes, days (JSON)")
 
     # Identity: RS256 or EdDSA tokens of one issuer; the key file holds its public key (PEM).
     token_issuer: str = "https://issuer.platetrail.example"  # noqa: S105 - a name, no secret
     token_audience: str = "platetrail"  # noqa: S105 - a name, no secret
     token_public_key_file: Path | None = None
-    token_private_key_file: Path | None = Field(None, description="of the local issuer: `platetrail token` only")
+    token_private_key_file: Path | None = Field(
+        default=None, description="of the local issuer: `platetrail token` only"
+    )
 
     # Audit: search holds the public half and the look-up key; auditing holds the private half.
     audit_public_key_file: Path | None = None
@@ -44,7 +50,7 @@ class Settings(BaseSettings):
     # Gateway.
     body_limit_bytes: int = 8 * 1024 * 1024
     batch_limit: int = 5000
-    in_flight_limit_bytes: int = Field(64 * 1024 * 1024, description="bodies held at once; beyond it 503")
+    in_flight_limit_bytes: int = Field(default=64 * 1024 * 1024, description="bodies held at once; beyond it 503")
     publish_timeout_s: float = 10.0
     future_limit_s: float = 300.0
 
