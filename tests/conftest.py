@@ -1,0 +1,42 @@
+"""The real parts, one of each for the whole run: tests take `kafka`, `postgres`, `database` or `fresh_database`."""
+
+import functools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from services.demo import kafka as kafka_starter
+from services.demo import postgres as postgres_starter
+from services.demo.kafka import Kafka
+from services.demo.postgres import Postgres
+from tests.support.database import Database, fresh, make_roles, new_passwords
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A running Apache Kafka. A test that kills or stops it starts one of its own instead."""
+    broker = kafka_starter.start(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A running PostgreSQL with every role. A test that kills or stops it starts one of its own instead."""
+    passwords = new_passwords()
+    cluster = postgres_starter.start(tmp_path_factory.mktemp("postgres"), passwords=passwords)
+    make_roles(cluster, passwords)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def fresh_database(postgres: Postgres) -> Callable[[], Database]:
+    """A function that makes one more database with roles and schema; `migrated=False` leaves the schema out."""
+    return functools.partial(fresh, postgres)
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Postgres) -> Database:
+    """A database with roles and schema, shared by the tests of one module."""
+    return fresh(postgres)
