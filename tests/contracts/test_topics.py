@@ -1,0 +1,71 @@
+"""Every topic's file, its golden messages, and the codec hold together; a breaking change of a shape fails here."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import schemas
+from schemas import topics, wire
+
+ROOT = Path(schemas.__file__).parent
+EXAMPLES = sorted((ROOT / "examples").glob("*/v*/*.json"))
+SHORTEST_RULE_MS = 21 * 86_400_000  # several states: at most 21 days
+CHECK_AND_DELETE_MS = 300_000 + 60_000
+
+
+def shape(name: str) -> type[Any]:
+    module, _, attribute = topics.load(name).value.rpartition(".")
+    value: type[Any] = getattr(importlib.import_module(module), attribute)
+    return value
+
+
+def test_every_file_is_named_and_every_name_has_a_file() -> None:
+    assert sorted(path.stem for path in (ROOT / "topics").glob("*.yaml")) == sorted(topics.ALL)
+    assert all(topics.load(name).topic == name for name in topics.ALL)
+
+
+@pytest.mark.parametrize("name", topics.ALL)
+def test_every_version_of_a_topic_has_golden_messages(name: str) -> None:
+    kept = {path.parent.name for path in EXAMPLES if path.parent.parent.name == name}
+    assert kept == {f"v{version}" for version in topics.load(name).versions}
+    assert topics.load(name).versions[-1] == wire.VERSIONS[shape(name)]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_a_golden_message_decodes_and_encodes_to_the_same_bytes(path: Path) -> None:
+    golden = path.read_bytes().rstrip(b"\n")
+    value = wire.decode(golden, shape(path.parent.parent.name))
+    if path.parent.name == f"v{wire.VERSIONS[type(value)]}":
+        assert wire.encode(value) == golden
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_a_later_version_and_other_shapes_are_refused_without_quoting_them(path: Path) -> None:
+    golden, expected = path.read_bytes(), shape(path.parent.parent.name)
+    for broken in (golden.replace(b'"v":1', b'"v":99'), golden.replace(b"Z", b"XQ7O41"), golden[:-9], b"[" * 10_000):
+        with pytest.raises(wire.Undecodable) as caught:
+            wire.decode(broken, expected)
+        assert "XQ7O41" not in str(caught.value)
+
+
+def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
+    golden = (ROOT / "examples/cameras/v1/retired.json").read_bytes()
+    later = b'{"v":1,"colour_of_the_mast":"grey",' + golden[len(b'{"v":1,') :]
+    assert wire.decode(later, shape("cameras")) == wire.decode(golden, shape("cameras"))
+
+
+@pytest.mark.parametrize("name", [name for name in topics.ALL if name != topics.CAMERAS])
+def test_what_holds_reads_is_gone_before_the_shortest_rule(name: str) -> None:
+    topic = topics.load(name)
+    assert topic.cleanup == "delete"
+    assert 0 < topic.retention_ms + topic.segment_ms + CHECK_AND_DELETE_MS <= SHORTEST_RULE_MS
+    assert topic.configs()["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_a_mistyped_topic_file_is_refused() -> None:
+    text = (ROOT / "topics/detections.yaml").read_bytes().replace(b"retention_ms", b"retension_ms")
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.yaml.decode(text, type=topics.Topic)
