@@ -1,0 +1,48 @@
+"""Errors of the write side, sorted by what the caller must do: retry, slow down, set aside, refuse.
+
+None of them carries a text of the message at fault: a plate or a key in an exception would end in a log.
+"""
+
+from schemas.deadletters import Reason
+
+
+class IngestError(Exception):
+    """Base of all errors of the write side."""
+
+
+class Retry(IngestError):
+    """Nothing is known to have happened: do the same again later. Deterministic ids make that harmless."""
+
+
+class Unavailable(Retry):
+    """A part that we depend on (the broker, the database) does not answer in time."""
+
+
+class SlowDown(IngestError):
+    """More arrives than can be held; do the same again after `retry_after_s` seconds."""
+
+    def __init__(self, retry_after_s: int = 1) -> None:
+        """Know how long the caller should wait."""
+        super().__init__("too much at once")
+        self.retry_after_s = retry_after_s
+
+
+class SetAside(IngestError):
+    """This message can never be used: put it into the dead letters with this reason and go on."""
+
+    def __init__(self, reason: Reason) -> None:
+        """Know the reason; it is one of a closed list, so it may be a metric's label."""
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+class Refuse(IngestError):
+    """The request is at fault: sending it again as it is changes nothing."""
+
+
+class PublishError(Refuse):
+    """The broker has refused one record for good (too large, not authorised); the others are unaffected."""
+
+
+class Misconfigured(IngestError):
+    """The installation is wrong (a missing topic, other partitions than its file says): a human must mend it."""
