@@ -30,10 +30,12 @@ def test_every_junction_can_be_reached(a_world: World) -> None:
     assert max(router.hours(0, node.number) for node in a_world.network.nodes) < 48
 
 
-def test_three_cities_in_a_row_are_joined_even_where_nobody_is_near() -> None:
-    cities = [_place(40.0, longitude) for longitude in (-105.0, -104.9, -95.0, -94.9, -94.8, -94.7, -94.6)]
-    network = build_network(cities, random.Random(1))
-    assert Router(network).hours(network.centre(0), network.centre(6)) < 20
+def test_two_clusters_far_apart_are_joined() -> None:
+    """Each city has more near neighbours than corridors to neighbours, all in its own cluster."""
+    west = [_place(40.0, -105.0 + step / 10) for step in range(6)]
+    east = [_place(40.0, -95.0 + step / 10) for step in range(6)]
+    network = build_network([*west, *east], random.Random(1))
+    assert Router(network).hours(network.centre(0), network.centre(11)) < 20
 
 
 def test_no_road_is_shorter_than_the_great_circle(a_world: World) -> None:
