@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from schemas.detections import Position
 from services.simulate.cameras import Dialect, PlacedCamera
 from services.simulate.errors import AttributeErrors, ErrorModel, Spread
 from services.simulate.geography import Point, towards
@@ -38,13 +39,6 @@ class SaidPlate(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
 
 
-class SaidPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the camera believes itself to be, WGS 84 degrees."""
-
-    lat: float
-    lon: float
-
-
 class NativeDetection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One item of `POST /v1/detections` in the native form. What a camera does not know is left out."""
 
@@ -60,7 +54,7 @@ class NativeDetection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     body: Said | None = None
     lane: int | None = None
     heading_deg: float | None = None
-    position: SaidPosition | None = None
+    position: Position | None = None
     key: str | None = None
 
 
@@ -217,10 +211,10 @@ class Reader:
         spread: Spread = self._errors.confidence.right if right else self._errors.confidence.wrong
         return round(dice.betavariate(spread.mean * spread.weight, (1 - spread.mean) * spread.weight), 4)
 
-    def _position(self, camera: PlacedCamera, dice: random.Random) -> SaidPosition:
+    def _position(self, camera: PlacedCamera, dice: random.Random) -> Position:
         true = Point(latitude=camera.latitude, longitude=camera.longitude)
         said = towards(true, dice.uniform(0, 360), dice.uniform(0, self._errors.position_error_m))
-        return SaidPosition(lat=said.latitude, lon=said.longitude)
+        return Position(latitude=said.latitude, longitude=said.longitude)
 
 
 def write_plate(text: str, dialect: Dialect) -> str:
