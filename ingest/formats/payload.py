@@ -1,0 +1,70 @@
+"""Bytes -> JSON values, strictly: UTF-8, no NaN, no infinite number, no key twice in one object, no deep nesting.
+
+A second value under one key is refused because readers differ in which of the two they take: what one component
+checked would not be what the next one stores.
+"""
+
+import json
+import re
+from typing import Any, Final, Literal
+
+import orjson
+
+MAX_DEPTH: Final = 32
+
+Fault = Literal["not_json", "duplicate_key", "too_deep"]
+
+_SPACED_COLON: Final = re.compile(rb'"[ \t\r\n]+:')
+
+
+class NotUsable(Exception):
+    """The bytes are not JSON as we take it. Quotes none of them."""
+
+    def __init__(self, reason: Fault) -> None:
+        """Know the reason."""
+        super().__init__(reason)
+        self.reason: Fault = reason
+
+
+def loads(data: bytes) -> Any:
+    """Return the JSON value of some bytes. Raises NotUsable."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise NotUsable("not_json") from None
+    # Each member's name is a string that a colon follows; a string's content can look like that too. So as many such
+    # colons as members in the decoded value means that no member was lost; more means that it must be looked into.
+    if _members(value) != data.count(b'":') + len(_SPACED_COLON.findall(data)):
+        _look_for_duplicates(data)
+    return value
+
+
+def _members(value: Any) -> int:
+    """Count the members of all objects in a value. Raises NotUsable if it is nested too deeply."""
+    members = 0
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                members += len(node)
+                below += [item for item in node.values() if type(item) is dict or type(item) is list]
+            elif type(node) is list:
+                below += [item for item in node if type(item) is dict or type(item) is list]
+        if not below:
+            return members
+        level = below
+    raise NotUsable("too_deep")
+
+
+def _look_for_duplicates(data: bytes) -> None:
+    json.loads(data, object_pairs_hook=_unique, parse_int=_no_number)
+
+
+def _no_number(_: str) -> None:
+    """Stand in for int(), which refuses numbers of more than 4,300 digits; the value is not used."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise NotUsable("duplicate_key")

@@ -1,0 +1,63 @@
+"""What becomes of one read when it arrives: a detection, a dead letter, or nothing. Pure.
+
+The times that a camera claims are judged here, once, so that every later reader has the same captured_at and no read
+lies where the index has no day.
+"""
+
+from datetime import datetime, timedelta
+
+from ingest import deadletter
+from ingest.formats.read import Dropped, Read
+from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection, event_id
+from schemas.owners import OwnerRules
+
+Verdict = Detection | DeadLetter | Dropped
+
+
+def captured_at(camera: Camera, claimed_at: datetime, received_at: datetime) -> datetime:
+    """Return the capture time that the registry's rule for this camera's clock makes of claim and arrival."""
+    if camera.clock_use == "arrival":
+        return received_at
+    if camera.clock_use == "offset":
+        return claimed_at + timedelta(seconds=camera.clock_offset_s)
+    return claimed_at
+
+
+def decide(
+    read: Read, *, format_: str, camera: Camera, received_at: datetime, rules: OwnerRules, future_limit_s: float
+) -> Verdict:
+    """Return the detection of a read.
+
+    A read that is older than its owner may keep is Dropped: nothing of it may be written anywhere, so a dead letter
+    is no place for it either. One that lies more than `future_limit_s` seconds ahead by a clock that is used becomes
+    a dead letter, `clock_future`.
+    """
+    captured = captured_at(camera, read.claimed_at, received_at)
+    if captured < received_at - timedelta(days=rules.days(camera.owner)):
+        return Dropped(reason="past_retention")
+    detection = Detection(
+        event_id=event_id(camera.camera_id, read.key),
+        camera_id=camera.camera_id,
+        owner=camera.owner,
+        format=format_,
+        claimed_at=read.claimed_at,
+        captured_at=captured,
+        received_at=received_at,
+        plate_raw=read.plate_raw,
+        plate_confidence=read.plate_confidence,
+        candidates=read.candidates,
+        region=read.region,
+        region_confidence=read.region_confidence,
+        make=read.make,
+        model=read.model,
+        colour=read.colour,
+        body=read.body,
+        position=read.position,
+        heading_deg=read.heading_deg,
+        lane=read.lane,
+    )
+    if captured > received_at + timedelta(seconds=future_limit_s):
+        return deadletter.of_detection("gateway", "clock_future", detection, received_at)
+    return detection

@@ -1,0 +1,123 @@
+"""A camera's payloads into topics: parse, decide, encode; then publish, and say what became of each item."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from ingest import deadletter
+from ingest.errors import PublishError, Unavailable
+from ingest.formats.payload import NotUsable
+from ingest.formats.read import Dropped, Outcome, Parser, Read, Reason, Rejected
+from ingest.formats.table import PARSERS
+from ingest.intake import decide
+from ingest.ports import Publisher
+from schemas import topics, wire
+from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from schemas.owners import OwnerRules
+
+Status = Literal["accepted", "dropped", "rejected"]
+
+
+class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What became of one item of a request.
+
+    `accepted`: the broker has it, durably. `dropped`: in order, and left alone on purpose. `rejected`: at fault;
+    `reason` says why, `pointer` (RFC 6901, from the item on) where. `event_id` is the id of the read's pass as long
+    as no later message revises it.
+    """
+
+    index: int
+    status: Status
+    event_id: str | None = None
+    reason: Reason | None = None
+    pointer: str = ""
+
+
+class Prepared:
+    """A request's items, judged and encoded, before anything is written."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.items: list[Item] = []
+        self.detections: list[tuple[bytes, bytes]] = []
+        self.letters: list[tuple[bytes, bytes]] = []
+        self._published: list[Item] = []
+
+    def size_bytes(self) -> int:
+        """Return the bytes that wait to be published."""
+        return sum(len(value) for _, value in self.detections) + sum(len(value) for _, value in self.letters)
+
+    def add(self, index: int, verdict: Detection | DeadLetter | Dropped | Rejected) -> None:
+        """Take what was decided on an item."""
+        if isinstance(verdict, Detection):
+            item = Item(index=index, status="accepted", event_id=str(verdict.event_id))
+            self.detections.append((verdict.camera_id.encode(), wire.encode(verdict)))
+            self._published.append(item)
+        elif isinstance(verdict, DeadLetter):
+            item = Item(index=index, status="rejected", reason="clock_future")
+            self.letters.append((deadletter.key(verdict), wire.encode(verdict)))
+        elif isinstance(verdict, Dropped):
+            item = Item(index=index, status="dropped", reason=verdict.reason)
+        else:
+            item = Item(index=index, status="rejected", reason=verdict.reason, pointer=verdict.pointer)
+        self.items.append(item)
+
+    def settle(self, results: Sequence[PublishError | None]) -> None:
+        """Take the broker's word on the detections, in their order."""
+        for item, error in zip(self._published, results, strict=True):
+            if error is not None:
+                item.status, item.reason, item.event_id = "rejected", "refused_by_broker", None
+
+
+class Receiver:
+    """The gateway's work on one request, without HTTP: other ways in (a camera network's own topic) use it too."""
+
+    def __init__(self, publisher: Publisher, rules: OwnerRules, *, future_limit_s: float) -> None:
+        """Know where to publish, the owners' rules, and how far ahead a clock may be."""
+        self._publisher = publisher
+        self._rules = rules
+        self._future_limit_s = future_limit_s
+
+    def prepare(
+        self, format_: str, camera: Camera, payloads: Sequence[Any | NotUsable], received_at: datetime
+    ) -> Prepared:
+        """Return what is to be written and answered for these payloads; a NotUsable among them is an item at fault."""
+        parse: Parser = PARSERS[format_]
+        prepared = Prepared()
+        for index, payload in enumerate(payloads):
+            for outcome in _outcomes(parse, payload):
+                if isinstance(outcome, Read):
+                    prepared.add(
+                        index,
+                        decide(
+                            outcome,
+                            format_=format_,
+                            camera=camera,
+                            received_at=received_at,
+                            rules=self._rules,
+                            future_limit_s=self._future_limit_s,
+                        ),
+                    )
+                else:
+                    prepared.add(index, outcome)
+        return prepared
+
+    async def publish(self, prepared: Prepared) -> list[Item]:
+        """Write what was prepared; return the items once the broker has acknowledged all of it.
+
+        Raises Unavailable if it does not: any part may have been written, and sending all of it again is harmless.
+        """
+        if prepared.letters:
+            if any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
+                raise Unavailable("the dead letters were refused")
+        if prepared.detections:
+            prepared.settle(await self._publisher.publish(topics.DETECTIONS, prepared.detections))
+        return prepared.items
+
+
+def _outcomes(parse: Parser, payload: Any | NotUsable) -> tuple[Outcome, ...]:
+    return (Rejected(reason=payload.reason),) if isinstance(payload, NotUsable) else parse(payload)
