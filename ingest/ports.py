@@ -1,7 +1,10 @@
 """What the write side needs from the world; `adapters/` fulfil it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+import msgspec
 
 from ingest.errors import PublishError
 from schemas.cameras import Camera
@@ -32,4 +35,86 @@ class Registry(Protocol):
 
     async def caught_up(self) -> None:
         """Return when everything that is in the topic now has been read. Raises Unavailable if it can't be."""
+        ...
+
+
+class Message(Protocol):
+    """One record as the broker keeps it, and where it stands."""
+
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its offset in the partition."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """Its bytes; None is a tombstone."""
+        ...
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of messages, in order within each partition.
+
+    `positions` are the offsets after the last message of each (topic, partition): what a commit of the batch says.
+    `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised.
+    """
+
+    messages: Sequence[Message]
+    positions: Mapping[tuple[str, int], int]
+    epoch: int = 0
+
+
+class Source(Protocol):
+    """The messages of one topic for one member of a group of workers."""
+
+    async def start(self) -> None:
+        """Join the group, and return once partitions were assigned. Raises Unavailable or Misconfigured."""
+        ...
+
+    async def fetch(self) -> Fetched:
+        """Return the next messages; an empty batch if none came for about half a second."""
+        ...
+
+    def holding(self, fetched: Fetched) -> AbstractAsyncContextManager[bool]:
+        """Keep the partitions from being given up while a batch is worked off; False: they were already."""
+        ...
+
+    async def commit(self, fetched: Fetched) -> bool:
+        """Move the group's offsets past a batch. False: another member has the partitions, and will do it again."""
+        ...
+
+    async def stop(self) -> None:
+        """Leave; nothing is committed."""
+        ...
+
+
+Item = TypeVar("Item", contravariant=True)
+
+
+class Sink(Protocol[Item]):
+    """Where a stage writes."""
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable."""
+        ...
+
+    async def write(self, items: Sequence[Item]) -> None:
+        """Write all items, durably, and idempotently: the same items written again change nothing that is read.
+
+        Raises Unavailable if that is not known to have happened, Misconfigured if a human must mend something first.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Let go of what `start` took."""
         ...

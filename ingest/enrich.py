@@ -1,0 +1,146 @@
+"""Detections into sightings: normalised, placed by the registry, checked. Pure."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from ingest import deadletter, normalise
+from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter, Reason
+from schemas.detections import MAX_CANDIDATES, Detection, Position
+from schemas.owners import OwnerRules
+from schemas.plate import no_plate_key, plate_key
+from schemas.plate import normalise as normal_form
+from schemas.sightings import Sighting, StoredDoubt
+
+LOW_CONFIDENCE: Final = 0.8
+"""A plate read with less is doubtful. Readers are right about nine times in ten over all, less often below this."""
+
+POSITION_TOLERANCE_M: Final = 1000.0
+"""How far a camera's own position may be from the registry's before the two disagree."""
+
+CLOCK_AHEAD_S: Final = 30.0
+"""A capture that claims to be later than its arrival by more than this has a wrong clock."""
+
+CLOCK_BEHIND_S: Final = 900.0
+"""An arrival later than this after the capture: a message held back, or a slow clock. Nobody can tell which."""
+
+_EARTH_RADIUS_M: Final = 6_371_008.8
+
+
+class Cameras(Protocol):
+    """What the enricher asks of the registry."""
+
+    def get(self, camera_id: str) -> Camera | None:
+        """Return a camera by its id, retired ones too."""
+        ...
+
+
+def enrich(
+    cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]
+) -> list[Sighting | DeadLetter | None]:
+    """Return what became of each detection, in order: a sighting, a dead letter, or None.
+
+    None means that the read is older than its owner may keep it: it leaves no trace but a count.
+    """
+    return [_one(cameras, rules, now, detection) for detection in batch]
+
+
+def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detection) -> Sighting | DeadLetter | None:
+    camera = cameras.get(detection.camera_id)
+    # Before everything else: a dead letter would be a trace of a read that must not be kept.
+    if _expired(detection, camera, rules, now):
+        return None
+    if camera is None:
+        return _letter("unknown_camera", detection, now)
+    if camera.owner != detection.owner:
+        return _letter("wrong_owner", detection, now)
+    if not camera.active:
+        return _letter("retired_camera", detection, now)
+    return _sighting(detection, camera)
+
+
+def _letter(reason: Reason, detection: Detection, now: datetime) -> DeadLetter:
+    return deadletter.of_detection("enricher", reason, detection, now)
+
+
+def _expired(detection: Detection, camera: Camera | None, rules: OwnerRules, now: datetime) -> bool:
+    """Say whether a read is past the days of its owner; where registry and message differ, of the stricter one."""
+    days = rules.days(detection.owner)
+    if camera is not None and camera.owner != detection.owner:
+        days = min(days, rules.days(camera.owner))
+    return detection.captured_at <= now - timedelta(days=days)
+
+
+def _sighting(detection: Detection, camera: Camera) -> Sighting:
+    plate = normal_form(detection.plate_raw)
+    region = normalise.region(detection.region)
+    make = normalise.make(detection.make)
+    model, disagree = normalise.model(detection.model, make)
+    return Sighting(
+        pass_id=detection.event_id,
+        captured_at=detection.captured_at,
+        received_at=detection.received_at,
+        plate=plate,
+        plate_key=plate_key(plate) if plate is not None else no_plate_key(camera.camera_id),
+        plate_raw=detection.plate_raw,
+        plate_confidence=detection.plate_confidence,
+        candidates=detection.candidates[:MAX_CANDIDATES],
+        region=region,
+        region_confidence=detection.region_confidence if region is not None else None,
+        camera_id=camera.camera_id,
+        owner=camera.owner,
+        position=Position(latitude=camera.latitude, longitude=camera.longitude),
+        timezone=camera.timezone,
+        clock_uncertainty_s=camera.clock_uncertainty_s,
+        skew_s=(detection.received_at - detection.claimed_at).total_seconds(),
+        make=make,
+        model=model,
+        colour=normalise.colour(detection.colour),
+        body=normalise.body(detection.body),
+        heading_deg=detection.heading_deg,
+        lane=detection.lane,
+        doubts=_doubts(detection, camera, plate, region, attributes_disagree=disagree),
+    )
+
+
+def _doubts(
+    detection: Detection, camera: Camera, plate: str | None, region: str | None, *, attributes_disagree: bool
+) -> tuple[StoredDoubt, ...]:
+    """Return what speaks against a read as far as one read tells, in the order of the list of doubts."""
+    doubts: list[StoredDoubt] = []
+    if plate is not None and detection.plate_confidence is not None and detection.plate_confidence < LOW_CONFIDENCE:
+        doubts.append("low_confidence")
+    if attributes_disagree:
+        doubts.append("attributes_disagree")
+    if camera.clock_use != "arrival" and _clock_is_off(detection):
+        doubts.append("clock_skew")
+    if detection.position is not None and _disagrees(detection.position, camera):
+        doubts.append("position_disagrees")
+    if plate is not None and not normalise.is_plausible(plate, region):
+        doubts.append("implausible_format")
+    if camera.clock_use == "arrival":
+        doubts.append("arrival_time")
+    return tuple(doubts)
+
+
+def _clock_is_off(detection: Detection) -> bool:
+    # The capture time is the claimed one after the camera's fixed offset: that offset alone is no doubt.
+    late_s = (detection.received_at - detection.captured_at).total_seconds()
+    return not -CLOCK_AHEAD_S <= late_s <= CLOCK_BEHIND_S
+
+
+def _disagrees(claimed: Position, camera: Camera) -> bool:
+    unset = (
+        (claimed.latitude == 0 and claimed.longitude == 0) or abs(claimed.latitude) > 90 or abs(claimed.longitude) > 180
+    )
+    return not unset and _distance_m(claimed, camera) > POSITION_TOLERANCE_M
+
+
+def _distance_m(claimed: Position, camera: Camera) -> float:
+    """Great-circle distance by the haversine formula, on a sphere of the Earth's mean radius."""
+    first, second = math.radians(claimed.latitude), math.radians(camera.latitude)
+    half = math.sin((second - first) / 2) ** 2
+    half += math.cos(first) * math.cos(second) * math.sin(math.radians(camera.longitude - claimed.longitude) / 2) ** 2
+    return 2 * _EARTH_RADIUS_M * math.asin(math.sqrt(half))

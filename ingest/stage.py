@@ -1,0 +1,269 @@
+"""The runner of a batch stage: fetch, decode, a pure function, one write, commit.
+
+Offsets move only after every acknowledgement of the write is there, so a crash at any point does a batch again, and
+writes are idempotent. An error that is not an outage ends the process: a worker that goes on after it loses messages.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import structlog
+
+from ingest import deadletter
+from ingest.errors import IngestError, Retry
+from ingest.ports import Fetched, Message, Sink, Source
+from schemas import wire
+from schemas.deadletters import DeadLetter, Reason
+from schemas.deadletters import Stage as StageName
+from schemas.detections import Detection
+from schemas.sightings import Sighting
+
+In = TypeVar("In", bound=Detection | Sighting)
+Out = TypeVar("Out")
+
+FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
+"""Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
+
+STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
+"""Reasons that a registry which lags behind the messages would give wrongly."""
+
+_LOG: Final = structlog.get_logger()
+
+
+class TooManyFailures(IngestError):
+    """So many messages in a row could not be used that the fault is likely ours: nothing of this batch is committed."""
+
+
+class _Stopped(Exception):
+    """The worker was told to end while it waited for a part to come back."""
+
+
+class State(Protocol):
+    """State that the function reads, and that can be brought up to date."""
+
+    async def caught_up(self) -> None:
+        """Return when everything that is there now has been read. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work(Generic[In, Out]):
+    """What a stage does: the name it signs with, how it reads bytes (or raises wire.Undecodable), and a pure function.
+
+    The function returns one outcome for each item, in order: what to write, a dead letter, or None for a read that is
+    dropped without trace. It may be called again with any part of a batch.
+    """
+
+    name: StageName
+    decode: Callable[[bytes], In]
+    function: Callable[[Sequence[In]], Sequence[Out | DeadLetter | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long an outage is borne before the worker ends, how often it is tried, and how many failures in a row."""
+
+    outage_s: float = 120.0
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 5.0
+    failures: int = 200
+    report_s: float = 30.0
+
+
+@dataclass
+class Counts:
+    """What a worker has done since it started."""
+
+    fetched: int = 0
+    written: int = 0
+    dead_letters: int = 0
+    dropped: int = 0
+
+
+class Stage(Generic[In, Out]):
+    """One running batch stage."""
+
+    def __init__(
+        self,
+        source: Source,
+        work: Work[In, Out],
+        sink: Sink[Out],
+        letters: Sink[DeadLetter],
+        *,
+        state: State | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Know the parts; `run` starts and stops them."""
+        self.counts = Counts()
+        self._source, self._work, self._sink, self._letters = source, work, sink, letters
+        self._state = state
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._stop = asyncio.Event()
+        self._failures = 0
+        self._poisons: Counter[str] = Counter()
+        self._reported = time.monotonic()
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; the batch at hand is finished first. Calls `ready` once messages are awaited.
+
+        Raises Unavailable after an outage that lasts, TooManyFailures, Misconfigured, and whatever is unexpected: the
+        process must end then, and be started again by whoever runs it.
+        """
+        self._stop = stop
+        parts = (self._letters, self._sink, self._source)
+        try:
+            for part in parts:
+                await self._through_outages(part.start)
+            ready()
+            while not stop.is_set():
+                await self._step()
+        except _Stopped:
+            pass
+        finally:
+            self._report()
+            for part in reversed(parts):
+                await part.stop()
+
+    async def _step(self) -> None:
+        fetched = await self._source.fetch()
+        if not fetched.messages:
+            return
+        self.counts.fetched += len(fetched.messages)
+        _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
+        async with self._source.holding(fetched) as ours:
+            if ours:
+                await self._work_off(fetched)
+        if time.monotonic() - self._reported > self._limits.report_s:
+            self._report()
+
+    async def _work_off(self, fetched: Fetched) -> None:
+        outcomes = await self._outcomes(self._decode(fetched.messages))
+        self._watch_failures(outcomes)
+        if self._poisons:
+            _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
+            self._poisons.clear()
+        items, letters = _sorted(outcomes)
+        if letters:
+            await self._through_outages(lambda: self._letters.write(letters))
+        if items:
+            await self._through_outages(lambda: self._sink.write(items))
+        if not await self._source.commit(fetched):
+            _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
+            return
+        _LOG.debug("committed", positions=_by_partition(fetched))
+        self.counts.written += len(items)
+        self.counts.dead_letters += len(letters)
+        self.counts.dropped += len(outcomes) - len(items) - len(letters)
+
+    def _decode(self, messages: Sequence[Message]) -> list[In | DeadLetter]:
+        return [self._decoded(message) for message in messages]
+
+    def _decoded(self, message: Message) -> In | DeadLetter:
+        value = message.value or b""
+        try:
+            return self._work.decode(value)
+        except wire.Undecodable:
+            place = f"{message.topic}\x1f{message.partition}\x1f{message.offset}"
+            return deadletter.of_bytes(self._work.name, place, len(value), self._clock())
+
+    async def _outcomes(self, decoded: Sequence[In | DeadLetter]) -> list[Out | DeadLetter | None]:
+        outcomes = self._applied(decoded)
+        if self._state is not None and _any_stale(outcomes):
+            await self._through_outages(self._state.caught_up)
+            outcomes = self._applied(decoded)
+        return outcomes
+
+    def _applied(self, decoded: Sequence[In | DeadLetter]) -> list[Out | DeadLetter | None]:
+        items: list[Any] = [item for item in decoded if not isinstance(item, DeadLetter)]
+        outcomes = self._isolating(items)
+        if len(items) == len(decoded):
+            return outcomes
+        following = iter(outcomes)
+        return [item if isinstance(item, DeadLetter) else next(following) for item in decoded]
+
+    def _isolating(self, items: Sequence[In]) -> list[Out | DeadLetter | None]:
+        """Apply the function; where it raises, halve the batch until the items at fault stand alone."""
+        if not items:
+            return []
+        try:
+            outcomes = list(self._work.function(items))
+        except Exception as error:  # noqa: BLE001 - a function that raises on one message must not stop all others
+            if len(items) == 1:
+                return [self._poisoned(items[0], error)]
+            middle = len(items) // 2
+            return self._isolating(items[:middle]) + self._isolating(items[middle:])
+        if len(outcomes) != len(items):
+            raise AssertionError("a stage's function returns one outcome for each item")
+        return outcomes
+
+    def _poisoned(self, item: Detection | Sighting, error: Exception) -> DeadLetter:
+        # The name of the error alone: its text may quote the message.
+        self._poisons[type(error).__name__] += 1
+        if isinstance(item, Detection):
+            return deadletter.of_detection(self._work.name, "poisoned", item, self._clock())
+        return deadletter.of_sighting(self._work.name, "poisoned", item, self._clock())
+
+    def _watch_failures(self, outcomes: Sequence[Out | DeadLetter | None]) -> None:
+        for outcome in outcomes:
+            failed = isinstance(outcome, DeadLetter) and outcome.reason in FAILURES
+            self._failures = self._failures + 1 if failed else 0
+            if self._failures > self._limits.failures:
+                raise TooManyFailures(f"more than {self._limits.failures} messages in a row could not be used")
+
+    async def _through_outages(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long."""
+        deadline = time.monotonic() + self._limits.outage_s
+        wait_s = self._limits.first_wait_s
+        said = False
+        while True:
+            try:
+                await attempt()
+                break
+            except Retry as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not said:
+                    _LOG.warning("waiting", stage=self._work.name, error=str(error))
+                    said = True
+            await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            wait_s = min(wait_s * 2, self._limits.longest_wait_s)
+        if said:
+            _LOG.info("back", stage=self._work.name)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise _Stopped
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        _LOG.info("progress", stage=self._work.name, **vars(self.counts))
+
+
+def _sorted(outcomes: Sequence[Out | DeadLetter | None]) -> tuple[list[Out], list[DeadLetter]]:
+    items: list[Out] = []
+    letters: list[DeadLetter] = []
+    for outcome in outcomes:
+        if isinstance(outcome, DeadLetter):
+            letters.append(outcome)
+        elif outcome is not None:
+            items.append(outcome)
+    return items, letters
+
+
+def _any_stale(outcomes: Sequence[object]) -> bool:
+    return any(isinstance(outcome, DeadLetter) and outcome.reason in STALE for outcome in outcomes)
+
+
+def _by_partition(fetched: Fetched) -> dict[str, int]:
+    return {f"{topic}/{partition}": offset for (topic, partition), offset in fetched.positions.items()}
