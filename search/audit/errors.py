@@ -40,6 +40,10 @@ class LogUnfit(LogError):
     """The database may not hold a log: commits are not durable, or its head contradicts itself. Do not start."""
 
 
+class LogBroken(LogError):
+    """Verification found that the log is not what was recorded."""
+
+
 class Unopened(LogError):
     """A secret could not be opened, or does not match the leaf's commitments: it was altered, or the key is gone."""
 

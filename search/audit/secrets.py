@@ -48,9 +48,8 @@ class DataKey:
         nonce = secrets.token_bytes(_NONCE)
         return nonce + self._cipher.encrypt(nonce, secret, leaf_hash(leaf))
 
-    def writing(self, entry: Entry) -> Writing:
-        """Return the entry as it is stored. An entry without disclosures has nothing to seal."""
-        leaf = entry.leaf()
+    def writing(self, entry: Entry, leaf: bytes) -> Writing:
+        """Return an entry, whose leaf this is, as it is stored. One without disclosures has nothing to seal."""
         if not entry.disclosures:
             return Writing(leaf=leaf, lookups=entry.lookups)
         return Writing(leaf=leaf, data_key=self.id, sealed=self.seal(entry.secret(), leaf), lookups=entry.lookups)

@@ -104,6 +104,12 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into audit.data_key (id, wrapped) values ($1, $2);
 $$;
 
+-- The head, for whoever appends: a head that contradicts itself would make every append fail, so it is checked at start.
+create function audit.state(out size bigint, out root bytea, out frontier bytea[])
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select h.size, h.root, h.frontier from audit.head h;
+$$;
+
 -- The intent that was recorded under an idempotency key, if any: a repeated request is answered under it.
 create function audit.intent_of(claim bytea) returns bigint
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

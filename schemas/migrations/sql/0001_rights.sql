@@ -20,9 +20,11 @@ alter function audit.append(bytea[], bytea[], uuid[], integer[], text[], bytea[]
 alter function audit.guard_growth() owner to platetrail_appender;
 alter function audit.put_data_key(uuid, bytea) owner to platetrail_appender;
 alter function audit.intent_of(bytea) owner to platetrail_appender;
+alter function audit.state() owner to platetrail_appender;
 revoke create on schema audit from platetrail_appender;
 grant execute on function audit.append(bytea[], bytea[], uuid[], integer[], text[], bytea[]) to platetrail_append;
 grant execute on function audit.put_data_key(uuid, bytea) to platetrail_append;
+grant execute on function audit.state() to platetrail_append;
 grant execute on function audit.intent_of(bytea) to platetrail_search;
 
 -- Asking.

@@ -11,6 +11,7 @@ from schemas.entries import ENDS, OPENING, Entry
 from search.audit.errors import AlreadyEnded, LogRefused, LogUnavailable, LogUnfit
 from search.audit.merkle import Tree, leaf_hash
 from search.audit.ports import Appended, Head, Record, Selection, Span, Unended, Writing
+from search.audit.secrets import Sealer
 
 MAX_LEAF = 16384
 
@@ -108,6 +109,21 @@ class MemoryStore:
         self.closed = True
 
 
+class MemoryConnect:
+    """Opens stores on the same tables."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        """Open stores on these tables; `opened` keeps them in order."""
+        self._tables = tables
+        self.opened: list[MemoryStore] = []
+
+    async def __call__(self) -> MemoryStore:
+        """Open a store."""
+        store = MemoryStore(self._tables)
+        self.opened.append(store)
+        return store
+
+
 class MemoryReader:
     """Reads what the stores wrote."""
 
@@ -168,19 +184,25 @@ class MemoryReader:
 
 
 class MemoryLog:
-    """A `Log` in memory without batches or sealing: for tests of what writes to the log.
+    """A `Log` in memory, without batches; it seals if it is given a sealer. For tests of what writes to the log.
 
     `entries` is what was recorded, in order; `tables.down = True` makes every append raise LogUnavailable.
     """
 
-    def __init__(self, tables: MemoryTables | None = None) -> None:
+    def __init__(self, tables: MemoryTables | None = None, sealer: Sealer | None = None) -> None:
         """Use these tables, or new ones."""
         self.tables = tables or MemoryTables()
         self.entries: list[Entry] = []
+        self._sealer = sealer
 
     async def append(self, entry: Entry) -> Appended:
         """Record an entry at once."""
-        writing = Writing(leaf=entry.leaf(), lookups=entry.lookups)
-        span = await MemoryStore(self.tables).append([writing])
+        store, leaf = MemoryStore(self.tables), entry.leaf()
+        writing = Writing(leaf=leaf, lookups=entry.lookups)
+        if self._sealer is not None:
+            key = self._sealer.current()
+            await store.put_data_key(key.id, key.wrapped)
+            writing = key.writing(entry, leaf)
+        span = await store.append([writing])
         self.entries.append(entry)
-        return Appended(index=span.first, leaf=writing.leaf, size=span.size, root=span.root)
+        return Appended(index=span.first, leaf=leaf, size=span.size, root=span.root)
