@@ -72,29 +72,37 @@ class Owners(Protocol):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an idempotency key.
+    """Who holds an idempotency key.
 
-    `fresh`: it is the caller's now; `running`: the first request is still at work; `other_body`: it was used for
-    another question; `done`: answered before, under `intent`.
+    `ours`: the caller, from now on; `running`: a request that is still at work; `other_body`: a request with another
+    body; `settled`: nobody any more, since its request is done or was lost, and it may be that an intent was recorded.
+    `since` tells this holding of the key from every other.
     """
 
-    state: Literal["fresh", "running", "other_body", "done"]
-    intent: int | None = None
+    state: Literal["ours", "running", "other_body", "settled"]
+    since: datetime
 
 
 class Claims(Protocol):
     """Idempotency keys of the last 24 hours, known by keyed HMACs only."""
 
     async def claim(self, mac: bytes, body_mac: bytes) -> Claim:
-        """Claim a key: `mac` names (person, key), `body_mac` the body. Raises Unavailable."""
+        """Claim a key, or say who holds it: `mac` names (person, key), `body_mac` the body. Raises Unavailable."""
         ...
 
-    async def finish(self, mac: bytes) -> None:
-        """Mark a claimed key as answered. Raises Unavailable."""
+    async def take_over(self, mac: bytes, claim: Claim) -> Claim:
+        """Take over a settled claim under which no intent was recorded: `ours`, or `running` if somebody was faster.
+
+        Raises Unavailable.
+        """
         ...
 
-    async def release(self, mac: bytes) -> None:
-        """Give a claimed key back: no intent was recorded under it. Raises Unavailable."""
+    async def settle(self, mac: bytes, claim: Claim) -> None:
+        """Say that nobody works under a claim any more. Nothing happens if it is held anew. Raises Unavailable."""
+        ...
+
+    async def intent_of(self, mac: bytes) -> int | None:
+        """Return the index of the intent that was recorded with this look-up, if any. Raises Unavailable."""
         ...
 
 
