@@ -1,0 +1,255 @@
+"""Batches from and to Apache Kafka: a consumer group's source, and sinks that wait for every acknowledgement."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.partitioner import murmur2
+
+from ingest.errors import Misconfigured, Unavailable
+from ingest.ports import Fetched
+from schemas import wire
+from schemas.deadletters import DeadLetter
+from schemas.sightings import Sighting
+
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""One produce request's part for a partition: four times as fast as the client's default of 16 KiB."""
+
+FETCH_WAIT_MS: Final = 500
+STOP_S: Final = 5.0
+
+_LOG: Final = structlog.get_logger()
+
+T = TypeVar("T", bound=Sighting | DeadLetter)
+
+
+class GroupSource:
+    """A Source: one topic, as one member of a consumer group.
+
+    `instance` names the member for good (static membership), so that a worker which is killed and started again has
+    its partitions back at once instead of after the session timeout.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        group: str,
+        instance: str,
+        max_records: int,
+        session_timeout_s: float,
+        commit_timeout_s: float = 120.0,
+    ) -> None:
+        """Know the topic and the group; `start` joins it."""
+        self._topic = topic
+        self._max_records = max_records
+        self._commit_timeout_s = commit_timeout_s
+        self._rebalances = _Rebalances()
+        self._consumer: Any = None
+        self._options = {
+            "bootstrap_servers": bootstrap,
+            "client_id": f"{group}-{instance}",
+            "group_id": group,
+            "group_instance_id": f"{group}-{instance}",
+            "enable_auto_commit": False,
+            # Where there is no offset to go on from, `fetch` decides, and says so if anything was lost.
+            "auto_offset_reset": "none",
+            "session_timeout_ms": int(session_timeout_s * 1000),
+            "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
+            "max_partition_fetch_bytes": 4 * 1024 * 1024,
+        }
+
+    async def start(self) -> None:
+        """Join the group, and return once partitions were assigned. Raises Unavailable."""
+        consumer = AIOKafkaConsumer(**self._options)
+        consumer.subscribe([self._topic], listener=self._rebalances)
+        try:
+            await consumer.start()
+        except KafkaConnectionError:
+            await consumer.stop()
+            raise Unavailable("the broker does not answer") from None
+        self._consumer = consumer
+
+    async def fetch(self) -> Fetched:
+        """Return up to `max_records` messages; an empty batch if none came for half a second."""
+        try:
+            found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
+        except NoOffsetForPartitionError as error:
+            await self._consumer.seek_to_beginning(error.args[0])
+            found = {}
+        except OffsetOutOfRangeError as error:
+            await self._skip_expired(error.args[0])
+            found = {}
+        return Fetched(
+            messages=[message for messages in found.values() for message in messages],
+            positions={(at.topic, at.partition): messages[-1].offset + 1 for at, messages in found.items()},
+            epoch=self._rebalances.epoch,
+        )
+
+    @contextlib.asynccontextmanager
+    async def holding(self, fetched: Fetched) -> AsyncIterator[bool]:
+        """Keep the partitions from being given up while a batch is worked off; False: they were already."""
+        async with self._rebalances.between_batches:
+            yield fetched.epoch == self._rebalances.epoch
+
+    async def commit(self, fetched: Fetched) -> bool:
+        """Move the group's offsets past a batch. False: another member has the partitions. Raises Unavailable."""
+        offsets = {TopicPartition(topic, number): offset for (topic, number), offset in fetched.positions.items()}
+        try:
+            await asyncio.wait_for(self._consumer.commit(offsets), self._commit_timeout_s)
+        except (CommitFailedError, IllegalStateError):
+            return False
+        except TimeoutError:
+            raise Unavailable("the broker does not take offsets") from None
+        return True
+
+    async def stop(self) -> None:
+        """Stop fetching. A static member leaves its group only when its session ends: a restart finds it there."""
+        if self._consumer is not None:
+            await _within(STOP_S, self._consumer.stop())
+
+    async def _skip_expired(self, offsets: dict[TopicPartition, int]) -> None:
+        """Go on at the oldest message there is: those before it expired unread, which nobody may miss."""
+        for at, offset in offsets.items():
+            await self._consumer.seek_to_beginning(at)
+            now_at = await self._consumer.position(at)
+            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=max(0, now_at - offset))
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Lets partitions go between batches only, and counts how often they went."""
+
+    def __init__(self) -> None:
+        self.between_batches = asyncio.Lock()
+        self.epoch = 0
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        async with self.between_batches:
+            self.epoch += 1
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
+
+
+class BatchProducer:
+    """One idempotent producer that sends whole batches to partitions; shared by the sinks of a worker."""
+
+    def __init__(self, bootstrap: str, *, client_id: str, ack_timeout_s: float = 120.0) -> None:
+        """Know the broker; `start` connects. Acknowledgements are waited for up to `ack_timeout_s`."""
+        self._options = {
+            "bootstrap_servers": bootstrap,
+            "client_id": client_id,
+            "acks": "all",
+            "enable_idempotence": True,
+            "max_batch_size": MAX_BATCH_BYTES,
+        }
+        self._ack_timeout_s = ack_timeout_s
+        self._producer: Any = None
+
+    async def start(self) -> None:
+        """Connect, once. Raises Unavailable."""
+        if self._producer is not None:
+            return
+        producer = AIOKafkaProducer(**self._options)
+        try:
+            await producer.start()
+        except KafkaConnectionError:
+            await producer.stop()
+            raise Unavailable("the broker does not answer") from None
+        self._producer = producer
+
+    async def write(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Write (key, value) records, and return when each is acknowledged by every in-sync replica.
+
+        Raises Unavailable if that is not known after the limit (the client itself tries again until then), and
+        Misconfigured if the broker refuses.
+        """
+        try:
+            async with asyncio.timeout(self._ack_timeout_s):
+                partitions = sorted(await self._producer.partitions_for(topic))
+                futures = []
+                for partition, builder in self._batches(partitions, records):
+                    futures.append(await self._producer.send_batch(builder, topic, partition=partition))
+                await asyncio.gather(*futures)
+        except (TimeoutError, KafkaTimeoutError):
+            raise Unavailable("the broker does not acknowledge") from None
+        except KafkaError as error:
+            if error.retriable:
+                raise Unavailable("the broker does not answer") from None
+            raise Misconfigured(f"the broker refuses records of {topic}: {type(error).__name__}") from None
+
+    async def stop(self) -> None:
+        """Disconnect, once. What was not acknowledged is not waited for."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _within(STOP_S, producer.stop())
+
+    def _batches(self, partitions: Sequence[int], records: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[int, Any]]:
+        """Yield full batches as they fill up, then the others: the records of one key stay in order."""
+        open_batches: dict[int, Any] = {}
+        for key, value in records:
+            partition = partitions[_hashed(key) % len(partitions)]
+            builder = open_batches.get(partition)
+            if builder is None or builder.append(timestamp=None, key=key, value=value) is None:
+                if builder is not None:
+                    yield partition, builder
+                builder = open_batches[partition] = self._producer.create_batch()
+                builder.append(timestamp=None, key=key, value=value)
+        for partition, builder in open_batches.items():
+            builder.close()
+            yield partition, builder
+
+
+class TopicSink(Generic[T]):
+    """A Sink that writes values to one topic as `schemas.wire` encodes them."""
+
+    def __init__(self, producer: BatchProducer, topic: str, key: Callable[[T], bytes]) -> None:
+        """Know the topic, and how a value's key is made."""
+        self._producer = producer
+        self._topic = topic
+        self._key = key
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable."""
+        await self._producer.start()
+
+    async def write(self, items: Sequence[T]) -> None:
+        """Write all items and await every acknowledgement. Raises Unavailable or Misconfigured."""
+        await self._producer.write(self._topic, ((self._key(item), wire.encode(item)) for item in items))
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()
+
+
+def sighting_key(sighting: Sighting) -> bytes:
+    """Return the key of a sighting's record: its plate key, so that reads of one plate share a partition."""
+    return sighting.plate_key.encode()
+
+
+@lru_cache(maxsize=65536)
+def _hashed(key: bytes) -> int:
+    """Return the hash by which Kafka's clients choose a key's partition (murmur2, without its sign)."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+async def _within(seconds: float, stopping: Any) -> None:
+    """Wait for a client to stop, but not for ever: without a broker it would."""
+    try:
+        await asyncio.wait_for(stopping, seconds)
+    except TimeoutError:
+        _LOG.warning("left_behind", reason="the broker did not answer at the end")
