@@ -5,8 +5,10 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 import structlog
 import uvicorn
@@ -18,6 +20,10 @@ from starlette.responses import Response
 
 from schemas.problems import MEDIA_TYPE, Problem
 from services.settings import Settings
+
+
+OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+"""The paths of every service that answer without credentials; a test walks all routes of all services against it."""
 
 
 def configure_logging(service: str, settings: Settings) -> None:
@@ -112,6 +118,21 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, on_crash)
 
 
+def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
+    """Serve /healthz (the process lives) and /readyz (its parts answer, says `ready`): open, and without details."""
+
+    async def healthz(_: Request) -> Response:
+        return Response(b'{"status":"alive"}', media_type="application/json")
+
+    async def readyz(_: Request) -> Response:
+        if await ready():
+            return Response(b'{"status":"ready"}', media_type="application/json")
+        return problem(503, "A part that this service needs does not answer.", {"Retry-After": "1"})
+
+    app.add_route("/healthz", healthz, methods=["GET"], include_in_schema=False)
+    app.add_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
+
+
 def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
     """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged."""
     settings = Settings()
@@ -152,3 +173,34 @@ def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, event.set)
     return event
+
+
+def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> NoReturn:
+    """Run a process without HTTP until SIGTERM or SIGINT, and exit: 0 then, 1 if it failed.
+
+    The last line of its log says which. The text of an error is shown if it is one of ours, which hold no values;
+    otherwise its type alone.
+    """
+    settings = Settings()
+    configure_logging(service, settings)
+    sys.exit(asyncio.run(_work(settings, work)))
+
+
+async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:
+    log = structlog.get_logger()
+    try:
+        await work(settings, stop_event(asyncio.get_running_loop()))
+    except Exception as error:  # noqa: BLE001 - the process ends with it
+        ours = type(error).__module__.partition(".")[0] in {"schemas", "ingest", "search", "services"}
+        log.error(
+            "failed", error=exception_names(error), **({"reason": str(error)} if ours else {"where": _place(error)})
+        )
+        return 1
+    log.info("stopped")
+    return 0
+
+
+def _place(error: Exception) -> str:
+    """Return where an error was raised, innermost last: what can be said of it without its text."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
