@@ -150,7 +150,8 @@ def test_other_authority_needs_none(kind: str) -> None:
     "note",
     [
         "inv", ".", "test", "Investigation", "N/A", "n.a.", "INV.", "...", "  ", "", "xxx", "aaaa", "123", "test 1",
-        "ongoing investigation", "Police Investigation!!", "i.n.v.", "t e s t", "\uff34\uff25\uff33\uff34", "te\u200bst", "ínv", "none",
+        "ongoing investigation", "Police Investigation!!", "i.n.v.", "t e s t", "\uff34\uff25\uff33\uff34",
+        "te\u200bst", "ínv", "none",
         "follow-up", "as requested", "for official use", "TBD", "?", "-", "_", "_test_", "asdf", "see case",
     ],
 )  # fmt: skip
