@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvicorn
@@ -20,7 +20,6 @@ from starlette.responses import Response
 
 from schemas.problems import MEDIA_TYPE, Problem
 from services.settings import Settings
-
 
 OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
 """The paths of every service that answer without credentials; a test walks all routes of all services against it."""
