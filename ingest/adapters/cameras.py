@@ -1,0 +1,66 @@
+"""The camera registry in memory: what every reader of the topic `cameras` keeps, wherever the records come from."""
+
+from collections.abc import Iterable
+
+from schemas import wire
+from schemas.cameras import Camera
+
+
+class CameraTable:
+    """Cameras by id and by key prefix. Of two records of one camera the higher revision wins, whatever their order."""
+
+    def __init__(self, cameras: Iterable[Camera] = ()) -> None:
+        """Begin with these."""
+        self._by_id: dict[str, Camera] = {}
+        self._by_prefix: dict[str, Camera] = {}
+        for camera in cameras:
+            self.put(camera)
+
+    def __len__(self) -> int:
+        """Return how many cameras there are, retired ones too."""
+        return len(self._by_id)
+
+    def get(self, camera_id: str) -> Camera | None:
+        """See `ports.Registry.get`."""
+        return self._by_id.get(camera_id)
+
+    def by_prefix(self, prefix: str) -> Camera | None:
+        """See `ports.Registry.by_prefix`."""
+        return self._by_prefix.get(prefix)
+
+    def put(self, camera: Camera) -> None:
+        """Take a camera, unless a newer revision of it is here."""
+        known = self._by_id.get(camera.camera_id)
+        if known is not None:
+            if known.revision > camera.revision:
+                return
+            self._by_prefix.pop(known.key_prefix, None)
+        self._by_id[camera.camera_id] = camera
+        self._by_prefix[camera.key_prefix] = camera
+
+    def remove(self, camera_id: str) -> None:
+        """Forget a camera: its key opens nothing then."""
+        known = self._by_id.pop(camera_id, None)
+        if known is not None:
+            self._by_prefix.pop(known.key_prefix, None)
+
+    def apply(self, key: bytes | None, value: bytes | None) -> bool:
+        """Take one record of the topic; a record without a value (tombstone) removes its camera.
+
+        Return False for a record that can't be read: its camera is removed too, since the last state that we could
+        read may be one in which a key was still good.
+        """
+        camera_id = (key or b"").decode(errors="replace")
+        if value is None:
+            self.remove(camera_id)
+            return True
+        try:
+            camera = wire.decode(value, Camera)
+        except wire.Undecodable:
+            self.remove(camera_id)
+            return False
+        if camera.camera_id != camera_id:
+            self.remove(camera_id)
+            return False
+        self.put(camera)
+        return True

@@ -1,0 +1,56 @@
+"""The ports in memory: for unit tests. What they are given is gone with the process."""
+
+from collections.abc import Iterable, Sequence
+
+from ingest.adapters.cameras import CameraTable
+from ingest.errors import PublishError, Unavailable
+from schemas import topics
+from schemas.cameras import Camera
+
+
+class MemoryPublisher:
+    """`ports.Publisher`: keeps each topic as a list of (key, value)."""
+
+    def __init__(self) -> None:
+        """Begin with no record."""
+        self.records: dict[str, list[tuple[bytes, bytes]]] = {}
+        self.available = True
+
+    async def publish(self, topic: str, items: Sequence[tuple[bytes, bytes]]) -> list[PublishError | None]:
+        """See `ports.Publisher.publish`."""
+        if not self.available:
+            raise Unavailable("switched off")
+        limit = topics.load(topic).max_message_bytes - 512
+        results = [None if len(key) + len(value) <= limit else PublishError("too large") for key, value in items]
+        kept = [item for item, error in zip(items, results, strict=True) if error is None]
+        self.records.setdefault(topic, []).extend(kept)
+        return results
+
+
+class MemoryRegistry:
+    """`ports.Registry` on a MemoryPublisher's topic `cameras`, or on given cameras."""
+
+    def __init__(self, cameras: Iterable[Camera] = (), publisher: MemoryPublisher | None = None) -> None:
+        """Begin with these cameras; `caught_up` reads the publisher's records."""
+        self._cameras = CameraTable(cameras)
+        self._publisher = publisher
+        self._read = 0
+
+    def get(self, camera_id: str) -> Camera | None:
+        """See `ports.Registry.get`."""
+        return self._cameras.get(camera_id)
+
+    def by_prefix(self, prefix: str) -> Camera | None:
+        """See `ports.Registry.by_prefix`."""
+        return self._cameras.by_prefix(prefix)
+
+    async def caught_up(self) -> None:
+        """See `ports.Registry.caught_up`."""
+        if self._publisher is None:
+            return
+        if not self._publisher.available:
+            raise Unavailable("switched off")
+        records = self._publisher.records.get(topics.CAMERAS, [])
+        for key, value in records[self._read :]:
+            self._cameras.apply(key, value)
+        self._read = len(records)

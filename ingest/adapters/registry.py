@@ -1,0 +1,133 @@
+"""The camera registry on Apache Kafka: the compacted topic is read whole at the start, and followed from then on.
+
+There is no consumer group: state belongs to every process whole, and nobody's offsets are committed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ingest.adapters.cameras import CameraTable
+from ingest.errors import Misconfigured, Unavailable
+from schemas import topics
+from schemas.cameras import Camera
+
+POLL_MS: Final = 1000
+PAUSE_S: Final = 1.0
+
+_LOG: Final = structlog.get_logger()
+
+
+class KafkaRegistry:
+    """`ports.Registry`. Use `start` and `stop`, or `async with`."""
+
+    def __init__(self, bootstrap: str, *, timeout_s: float) -> None:
+        """Know the brokers and how long catching up may take before the registry is Unavailable."""
+        self._bootstrap = bootstrap
+        self._timeout_s = timeout_s
+        self._cameras = CameraTable()
+        self._partitions: list[TopicPartition] = []
+        self._read: dict[TopicPartition, int] = {}
+        self._moved = asyncio.Condition()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "KafkaRegistry":
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    def get(self, camera_id: str) -> Camera | None:
+        """See `ports.Registry.get`."""
+        return self._cameras.get(camera_id)
+
+    def by_prefix(self, prefix: str) -> Camera | None:
+        """See `ports.Registry.by_prefix`."""
+        return self._cameras.by_prefix(prefix)
+
+    def __len__(self) -> int:
+        """Return how many cameras are known."""
+        return len(self._cameras)
+
+    @property
+    def following(self) -> "asyncio.Task[None]":
+        """The task that follows the topic. It ends only by `stop` or by a fault, which should end the process."""
+        assert self._following is not None, "not started"
+        return self._following
+
+    async def start(self) -> None:
+        """Read the topic to its present end.
+
+        Raises Unavailable if no broker answers in time, Misconfigured if the topic does not exist.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        self._consumer = consumer
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await consumer.start()
+                await self._assign(consumer)
+        except (KafkaError, TimeoutError) as error:
+            await self.stop()
+            raise Unavailable(f"no broker: {type(error).__name__}") from None
+        self._following = asyncio.create_task(self._follow(consumer))
+        await self.caught_up()
+
+    async def stop(self) -> None:
+        """Stop following, and disconnect. What was read stays."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None
+
+    async def caught_up(self) -> None:
+        """See `ports.Registry.caught_up`."""
+        if self._consumer is None or self.following.done():
+            raise Unavailable("the registry is not followed")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)
+                async with self._moved:
+                    await self._moved.wait_for(lambda: all(self._read.get(tp, 0) >= end for tp, end in ends.items()))
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"the registry lags: {type(error).__name__}") from None
+
+    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        if topics.CAMERAS not in await consumer.topics():
+            raise Misconfigured(f"there is no topic {topics.CAMERAS}")
+        numbers = consumer.partitions_for_topic(topics.CAMERAS) or set()
+        self._partitions = [TopicPartition(topics.CAMERAS, number) for number in sorted(numbers)]
+        consumer.assign(self._partitions)
+        await consumer.seek_to_beginning(*self._partitions)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            try:
+                records = await consumer.getmany(timeout_ms=POLL_MS)
+            except KafkaError as error:
+                # Tried again for as long as it takes; `caught_up` tells who needs to know that we lag.
+                _LOG.warning("registry_unread", error=type(error).__name__)
+                await asyncio.sleep(PAUSE_S)
+                continue
+            for some in records.values():
+                for record in some:
+                    if not self._cameras.apply(record.key, record.value):
+                        _LOG.error("registry_record_unreadable", consequence="its camera is shut out")
+            async with self._moved:
+                for partition in self._partitions:
+                    self._read[partition] = await consumer.position(partition)
+                self._moved.notify_all()
