@@ -26,6 +26,9 @@ CLOCK_AHEAD_S: Final = 30.0
 CLOCK_BEHIND_S: Final = 900.0
 """An arrival later than this after the capture: a message held back, or a slow clock. Nobody can tell which."""
 
+Outcome = Sighting | DeadLetter | None
+"""What became of a detection; None: it is older than its owner may keep it, and leaves no trace but a count."""
+
 _EARTH_RADIUS_M: Final = 6_371_008.8
 
 
@@ -37,17 +40,12 @@ class Cameras(Protocol):
         ...
 
 
-def enrich(
-    cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]
-) -> list[Sighting | DeadLetter | None]:
-    """Return what became of each detection, in order: a sighting, a dead letter, or None.
-
-    None means that the read is older than its owner may keep it: it leaves no trace but a count.
-    """
+def enrich(cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]) -> list[Outcome]:
+    """Return what became of each detection, in order."""
     return [_one(cameras, rules, now, detection) for detection in batch]
 
 
-def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detection) -> Sighting | DeadLetter | None:
+def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detection) -> Outcome:
     camera = cameras.get(detection.camera_id)
     # Before everything else: a dead letter would be a trace of a read that must not be kept.
     if _expired(detection, camera, rules, now):

@@ -74,12 +74,20 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
 
 
-class Source(Protocol):
-    """The messages of one topic for one member of a group of workers."""
+class Part(Protocol):
+    """Something that a worker connects to for as long as it lives."""
 
     async def start(self) -> None:
-        """Join the group, and return once partitions were assigned. Raises Unavailable or Misconfigured."""
+        """Connect. Raises Unavailable or Misconfigured."""
         ...
+
+    async def stop(self) -> None:
+        """Let go of what `start` took; harmless if that was nothing."""
+        ...
+
+
+class Source(Part, Protocol):
+    """The messages of one topic for one member of a group of workers; started once partitions were assigned."""
 
     async def fetch(self) -> Fetched:
         """Return the next messages; an empty batch if none came for about half a second."""
@@ -93,10 +101,6 @@ class Source(Protocol):
         """Move the group's offsets past a batch. False: another member has the partitions, and will do it again."""
         ...
 
-    async def stop(self) -> None:
-        """Leave; nothing is committed."""
-        ...
-
 
 Item = TypeVar("Item", contravariant=True)
 
@@ -104,17 +108,9 @@ Item = TypeVar("Item", contravariant=True)
 class Sink(Protocol[Item]):
     """Where a stage writes."""
 
-    async def start(self) -> None:
-        """Connect. Raises Unavailable."""
-        ...
-
     async def write(self, items: Sequence[Item]) -> None:
         """Write all items, durably, and idempotently: the same items written again change nothing that is read.
 
         Raises Unavailable if that is not known to have happened, Misconfigured if a human must mend something first.
         """
-        ...
-
-    async def stop(self) -> None:
-        """Let go of what `start` took."""
         ...

@@ -17,7 +17,7 @@ import structlog
 
 from ingest import deadletter
 from ingest.errors import IngestError, Retry
-from ingest.ports import Fetched, Message, Sink, Source
+from ingest.ports import Fetched, Message, Part, Sink, Source
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
@@ -96,13 +96,18 @@ class Stage(Generic[In, Out]):
         sink: Sink[Out],
         letters: Sink[DeadLetter],
         *,
+        parts: Sequence[Part] = (),
         state: State | None = None,
         limits: Limits | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Know the parts; `run` starts and stops them."""
+        """Know what to read, do and write. `run` starts `parts` in this order, then the source, and stops them.
+
+        `state` is what the function reads besides its batch.
+        """
         self.counts = Counts()
         self._source, self._work, self._sink, self._letters = source, work, sink, letters
+        self._parts = (*parts, source)
         self._state = state
         self._limits = limits or Limits()
         self._clock = clock
@@ -118,9 +123,8 @@ class Stage(Generic[In, Out]):
         process must end then, and be started again by whoever runs it.
         """
         self._stop = stop
-        parts = (self._letters, self._sink, self._source)
         try:
-            for part in parts:
+            for part in self._parts:
                 await self._through_outages(part.start)
             ready()
             while not stop.is_set():
@@ -129,7 +133,7 @@ class Stage(Generic[In, Out]):
             pass
         finally:
             self._report()
-            for part in reversed(parts):
+            for part in reversed(self._parts):
                 await part.stop()
 
     async def _step(self) -> None:

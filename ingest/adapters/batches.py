@@ -1,32 +1,25 @@
-"""Batches from and to Apache Kafka: a consumer group's source, and sinks that wait for every acknowledgement."""
+"""Batches from and to Apache Kafka: a consumer group's source, and a sink that waits for every acknowledgement."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from aiokafka.partitioner import murmur2
 
 from ingest.errors import Misconfigured, Unavailable
-from ingest.ports import Fetched
+from ingest.ports import Fetched, Publisher
 from schemas import wire
 from schemas.deadletters import DeadLetter
 from schemas.sightings import Sighting
-
-MAX_BATCH_BYTES: Final = 256 * 1024
-"""One produce request's part for a partition: four times as fast as the client's default of 16 KiB."""
 
 FETCH_WAIT_MS: Final = 500
 STOP_S: Final = 5.0
@@ -145,106 +138,26 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
 
 
-class BatchProducer:
-    """One idempotent producer that sends whole batches to partitions; shared by the sinks of a worker."""
-
-    def __init__(self, bootstrap: str, *, client_id: str, ack_timeout_s: float = 120.0) -> None:
-        """Know the broker; `start` connects. Acknowledgements are waited for up to `ack_timeout_s`."""
-        self._options = {
-            "bootstrap_servers": bootstrap,
-            "client_id": client_id,
-            "acks": "all",
-            "enable_idempotence": True,
-            "max_batch_size": MAX_BATCH_BYTES,
-        }
-        self._ack_timeout_s = ack_timeout_s
-        self._producer: Any = None
-
-    async def start(self) -> None:
-        """Connect, once. Raises Unavailable."""
-        if self._producer is not None:
-            return
-        producer = AIOKafkaProducer(**self._options)
-        try:
-            await producer.start()
-        except KafkaConnectionError:
-            await producer.stop()
-            raise Unavailable("the broker does not answer") from None
-        self._producer = producer
-
-    async def write(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write (key, value) records, and return when each is acknowledged by every in-sync replica.
-
-        Raises Unavailable if that is not known after the limit (the client itself tries again until then), and
-        Misconfigured if the broker refuses.
-        """
-        try:
-            async with asyncio.timeout(self._ack_timeout_s):
-                partitions = sorted(await self._producer.partitions_for(topic))
-                futures = []
-                for partition, builder in self._batches(partitions, records):
-                    futures.append(await self._producer.send_batch(builder, topic, partition=partition))
-                await asyncio.gather(*futures)
-        except (TimeoutError, KafkaTimeoutError):
-            raise Unavailable("the broker does not acknowledge") from None
-        except KafkaError as error:
-            if error.retriable:
-                raise Unavailable("the broker does not answer") from None
-            raise Misconfigured(f"the broker refuses records of {topic}: {type(error).__name__}") from None
-
-    async def stop(self) -> None:
-        """Disconnect, once. What was not acknowledged is not waited for."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await _within(STOP_S, producer.stop())
-
-    def _batches(self, partitions: Sequence[int], records: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[int, Any]]:
-        """Yield full batches as they fill up, then the others: the records of one key stay in order."""
-        open_batches: dict[int, Any] = {}
-        for key, value in records:
-            partition = partitions[_hashed(key) % len(partitions)]
-            builder = open_batches.get(partition)
-            if builder is None or builder.append(timestamp=None, key=key, value=value) is None:
-                if builder is not None:
-                    yield partition, builder
-                builder = open_batches[partition] = self._producer.create_batch()
-                builder.append(timestamp=None, key=key, value=value)
-        for partition, builder in open_batches.items():
-            builder.close()
-            yield partition, builder
-
-
 class TopicSink(Generic[T]):
     """A Sink that writes values to one topic as `schemas.wire` encodes them."""
 
-    def __init__(self, producer: BatchProducer, topic: str, key: Callable[[T], bytes]) -> None:
+    def __init__(self, publisher: Publisher, topic: str, key: Callable[[T], bytes]) -> None:
         """Know the topic, and how a value's key is made."""
-        self._producer = producer
+        self._publisher = publisher
         self._topic = topic
         self._key = key
 
-    async def start(self) -> None:
-        """Connect. Raises Unavailable."""
-        await self._producer.start()
-
     async def write(self, items: Sequence[T]) -> None:
-        """Write all items and await every acknowledgement. Raises Unavailable or Misconfigured."""
-        await self._producer.write(self._topic, ((self._key(item), wire.encode(item)) for item in items))
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        await self._producer.stop()
+        """Write all items and await every acknowledgement. Raises Unavailable, or Misconfigured if one is refused."""
+        results = await self._publisher.publish(self._topic, [(self._key(item), wire.encode(item)) for item in items])
+        refused = [result for result in results if result is not None]
+        if refused:
+            raise Misconfigured(f"the broker refuses {len(refused)} records of {self._topic}: {refused[0]}")
 
 
 def sighting_key(sighting: Sighting) -> bytes:
     """Return the key of a sighting's record: its plate key, so that reads of one plate share a partition."""
     return sighting.plate_key.encode()
-
-
-@lru_cache(maxsize=65536)
-def _hashed(key: bytes) -> int:
-    """Return the hash by which Kafka's clients choose a key's partition (murmur2, without its sign)."""
-    return int(murmur2(key)) & 0x7FFFFFFF
 
 
 async def _within(seconds: float, stopping: Any) -> None:

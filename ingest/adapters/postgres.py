@@ -106,4 +106,4 @@ def _sorted(error: asyncpg.PostgresError) -> IngestError:
         return Unavailable(f"the database cannot serve: SQLSTATE {state}")
     if state == _NO_PARTITION and error.constraint_name is None:
         return Misconfigured("the index has no day for a read of this batch: is the maintain service running?")
-    return Misconfigured(f"the database refuses the batch: SQLSTATE {state}")
+    return Misconfigured(f"the database refuses us: SQLSTATE {state}")

@@ -1,0 +1,95 @@
+"""The stages as services of Faust apps. This is the only module that knows Faust.
+
+Nothing is an agent yet: an agent loses the event on which it raises, so each one has to catch everything itself, and
+the streams of low rate that agents are for (hits, reviews) do not exist so far.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import faust
+from aiokafka.errors import KafkaConnectionError
+
+from ingest.errors import Unavailable
+
+DRAIN_S: Final = 30.0
+"""How long a worker that was told to stop may take for the batch at hand."""
+
+
+class _App(faust.App):
+    """A Faust app without a consumer, a web server, tables, or a folder for them."""
+
+    # No consumer group of Faust's own: it would be waited for at start, for a whole session after a kill, and would
+    # leave a topic behind that nobody declared. The constructor takes no such argument (it ignores it).
+    producer_only = True
+
+    def _create_directories(self) -> None:
+        """Make none: there are no tables."""
+
+
+async def run(
+    name: str,
+    bootstrap: str,
+    work: Callable[[asyncio.Event], Awaitable[None]],
+    stop: asyncio.Event,
+) -> None:
+    """Run `work` (a stage's `run`) as the service of a Faust app, until `stop` is set and the batch at hand is done.
+
+    Raises what ended the work, or Unavailable if the broker is not there at the start, or not at the end. Signals are
+    the caller's.
+    """
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    app = _app(name, bootstrap)
+    app.service(_service(work, stop, ended))
+    try:
+        await app.start()
+        await _until(ended, stop)
+    except KafkaConnectionError:
+        raise Unavailable("the broker does not answer") from None
+    finally:
+        await app.stop()
+
+
+def _app(name: str, bootstrap: str) -> _App:
+    return _App(
+        f"platetrail-{name}",
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        web_enabled=False,  # its server has no authentication
+        worker_redirect_stdouts=False,
+        stream_wait_empty=True,
+        autodiscover=False,
+    )
+
+
+def _service(work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Event, ended: asyncio.Future[None]) -> Any:
+    class BatchStage(faust.Service):
+        """Runs the stage. A service that merely returns or raises leaves an idle app: `ended` tells the outside."""
+
+        @faust.Service.task
+        async def _work(self) -> None:
+            try:
+                await work(stop)
+            except asyncio.CancelledError:
+                ended.cancel()
+                raise
+            except Exception as error:  # noqa: BLE001 - it is raised again where the process ends
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+    return BatchStage
+
+
+async def _until(ended: asyncio.Future[None], stop: asyncio.Event) -> None:
+    stopping = asyncio.create_task(stop.wait())
+    waited_for: set[asyncio.Future[Any]] = {ended, stopping}
+    try:
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            await asyncio.wait({ended}, timeout=DRAIN_S)
+    finally:
+        stopping.cancel()
+    if not ended.done():
+        raise Unavailable("the batch at hand could not be finished; it will be done again")
+    ended.result()

@@ -1,0 +1,89 @@
+"""The enricher: detections into sightings. Run it as `python -m services.enricher`."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ingest import deadletter, processors
+from ingest.adapters.batches import GroupSource, TopicSink, sighting_key
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.registry import KafkaRegistry
+from ingest.enrich import Outcome, enrich
+from ingest.errors import Unavailable
+from ingest.stage import Limits, Stage, Work
+from schemas import owners, topics, wire
+from schemas.detections import Detection
+from schemas.owners import OwnerRules
+from schemas.sightings import Sighting
+from services.observe import run_worker
+from services.settings import Settings
+
+NAME: Final = "enricher"
+
+
+def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sighting]:
+    """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop.
+
+    Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
+    """
+    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.outage_limit_s)
+
+    def function(batch: Sequence[Detection]) -> list[Outcome]:
+        return enrich(registry, rules, datetime.now(UTC), batch)
+
+    return Stage(
+        GroupSource(
+            settings.kafka_bootstrap,
+            topics.DETECTIONS,
+            group=f"platetrail-{NAME}",
+            instance=settings.instance,
+            max_records=settings.batch_records,
+            session_timeout_s=settings.session_timeout_s,
+            commit_timeout_s=settings.outage_limit_s,
+        ),
+        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function),
+        TopicSink(publisher, topics.SIGHTINGS, sighting_key),
+        TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
+        parts=(publisher,),
+        state=registry,
+        limits=Limits(outage_s=settings.outage_limit_s),
+    )
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Read the registry whole, then run the stage in its Faust app until `stop` is set."""
+    registry = KafkaRegistry(settings.kafka_bootstrap, timeout_s=settings.publish_timeout_s)
+    stage = build(settings, registry)
+    ready = partial(structlog.get_logger().info, "ready")
+
+    async def follow_and_run(stopping: asyncio.Event) -> None:
+        async with registry:
+            await _while_following(registry, asyncio.create_task(stage.run(stopping, ready)))
+
+    await processors.run(NAME, settings.kafka_bootstrap, follow_and_run, stop)
+
+
+async def _while_following(registry: KafkaRegistry, running: "asyncio.Task[None]") -> None:
+    """Await the stage; a registry that is no longer followed ends it, since it would go stale without a word."""
+    try:
+        await asyncio.wait({running, registry.following}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            raise Unavailable("the camera registry is no longer followed")
+        await running
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed: whoever runs it starts it again."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The indexer: sightings from the stream into the index. Run it as `python -m services.indexer`."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ingest import deadletter, processors
+from ingest.adapters.batches import GroupSource, TopicSink
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.postgres import SightingIndex
+from ingest.rows import Row, rows
+from ingest.stage import Limits, Stage, Work
+from schemas import topics, wire
+from schemas.sightings import Sighting
+from services.observe import run_worker
+from services.settings import Settings
+
+NAME: Final = "indexer"
+
+
+def build(settings: Settings) -> Stage[Sighting, Row]:
+    """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop."""
+    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.outage_limit_s)
+    index = SightingIndex(settings.database_url)
+    return Stage(
+        GroupSource(
+            settings.kafka_bootstrap,
+            topics.SIGHTINGS,
+            group=f"platetrail-{NAME}",
+            instance=settings.instance,
+            max_records=settings.batch_records,
+            session_timeout_s=settings.session_timeout_s,
+            commit_timeout_s=settings.outage_limit_s,
+        ),
+        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=rows),
+        index,
+        TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
+        parts=(publisher, index),
+        limits=Limits(outage_s=settings.outage_limit_s),
+    )
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the stage in its Faust app until `stop` is set."""
+    stage = build(settings)
+    ready = partial(structlog.get_logger().info, "ready")
+    await processors.run(NAME, settings.kafka_bootstrap, lambda stopping: stage.run(stopping, ready), stop)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed: whoever runs it starts it again."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()
