@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     # Stages.
     batch_records: int = 5000
     session_timeout_s: float = 30.0
+    outage_limit_s: float = Field(
+        default=120.0, description="how long broker or database may be gone before a worker ends"
+    )
 
     # Trajectories.
     pass_window_s: float = 30.0
