@@ -1,5 +1,6 @@
-"""Run migrations: `await upgrade(url)`."""
+"""Run migrations, `await upgrade(url)`, and what comes before the first: `await administer(url, statements)`."""
 
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -45,5 +46,24 @@ async def upgrade(url: str, revision: str = "head") -> None:
         async with engine.begin() as connection:
             await connection.execute(text(f"create schema if not exists {HISTORY_SCHEMA}"))
             await connection.run_sync(_upgrade, revision)
+    finally:
+        await engine.dispose()
+
+
+async def administer(url: str, statements: Iterable[str]) -> None:
+    """Run statements at a PostgreSQL URL of a superuser, each its own transaction, up to the first that fails.
+
+    Raises what asyncpg and SQLAlchemy raise; their texts may hold a statement, and a statement a password.
+    """
+    engine = create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://", 1),
+        poolclass=pool.NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+    )
+    try:
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
     finally:
         await engine.dispose()

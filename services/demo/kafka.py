@@ -96,15 +96,19 @@ class Kafka:
         return self._child
 
 
-def start(folder: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None) -> Kafka:
+def start(
+    folder: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None, log_file: Path | None = None
+) -> Kafka:
     """Start a broker on loopback and wait until it serves (about 4 s; the first time 44 MB of jars are fetched).
 
     `folder` keeps its data: a second start there finds the first one's topics, on a new port unless `port` names one.
-    `extra` are lines for server.properties. Raises ChildError, with the last lines of the log, if it does not start.
+    `extra` are lines for server.properties, `log_file` is another place for the log than the folder. Raises ChildError,
+    with the last lines of the log, if it does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     kafka = Kafka(folder, port=port or free_port(), controller_port=free_port())
+    kafka.log_file = log_file or kafka.log_file
     kafka.write_config(extra or {})
     kafka.format()
     kafka.restart()

@@ -8,8 +8,11 @@ DEPLOY = ROOT / "deploy"
 
 
 def state_folder() -> Path:
-    """Return the demo's folder inside the clone: servers' data, logs, keys. Git ignores it; `make clean` removes it."""
-    return ROOT / ".platetrail"
+    """Return the demo's folder: servers' data, logs, keys. PLATETRAIL_HOME names another one than `.platetrail/`.
+
+    That one is inside the clone; git ignores it, and `make clean` removes it.
+    """
+    return Path(os.environ.get("PLATETRAIL_HOME") or ROOT / ".platetrail").resolve()
 
 
 def cache_folder() -> Path:

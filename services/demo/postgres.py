@@ -162,16 +162,19 @@ def start(
     port: int | None = None,
     passwords: Mapping[str, str] | None = None,
     bindir: Path | None = None,
+    log_file: Path | None = None,
 ) -> Postgres:
     """Start a cluster on loopback TCP and wait until it serves (about 3 s the first time).
 
     `folder` keeps its data: a second start there finds the first one's databases, on a new port unless `port` names
     one. `passwords` are the roles' own, for `Postgres.url`. `bindir` names another PostgreSQL's programs than the
-    embedded 18. Raises ChildError, with the last lines of the log, if it does not start.
+    embedded 18, `log_file` another place for the log than the folder. Raises ChildError, with the last lines of the
+    log, if it does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     postgres = Postgres(folder, port=port or free_port(), passwords=passwords or {}, bindir=bindir or embedded())
+    postgres.log_file = log_file or postgres.log_file
     postgres.initialise()
     postgres.restart()
     return postgres

@@ -15,6 +15,8 @@ from pathlib import Path
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.05
+PLAIN = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+"""What a process needs of an environment to run at all: no setting of ours, and nobody's secrets."""
 
 
 class ChildError(Exception):
@@ -37,8 +39,9 @@ class Child:
         cwd: Path | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         orphan_signal: signal.Signals = signal.SIGKILL,
+        inherit: bool = True,
     ) -> None:
-        """Start the program; `env` is added to our own environment."""
+        """Start the program; `env` is added to our own environment, or, if not `inherit`, to `PLAIN` of it alone."""
         self.name = name
         self.log_file = log_file
         self.stop_signal = stop_signal
@@ -46,7 +49,8 @@ class Child:
         self.log_offset = log_file.stat().st_size if log_file.exists() else 0
         launcher = [sys.executable, "-I", "-S", LAUNCH, str(int(orphan_signal)), str(os.getpid())]
         command = [str(part) for part in (*launcher, *argv)]
-        whole_env = {**os.environ, **(env or {})}
+        ours = os.environ if inherit else {name: os.environ[name] for name in PLAIN if name in os.environ}
+        whole_env = {**ours, **(env or {})}
         with log_file.open("ab") as log:
             start = functools.partial(
                 subprocess.Popen[bytes],

@@ -1,0 +1,174 @@
+"""A trajectory in the terminal: a table of its points, a timeline of its days."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from schemas.detections import Attribute
+from schemas.queries import Answer, Leg, Point
+from services.cli.braille import draw
+
+CELLS_A_DAY: Final = 48
+SHORT: Final = {"low_confidence": "unsure", "lookalike": "look-alike", "region_conflict": "region?"}
+
+
+def trajectory(answer: Answer) -> Group:
+    """Return everything that a terminal shows of an answer."""
+    parts: list[Panel | Table | Text | Timeline] = [lead(answer)]
+    if answer.points:
+        parts += [points_table(answer), splits(answer), timeline(answer.points), map_panel(answer)]
+    return Group(*parts)
+
+
+def lead(answer: Answer) -> Text:
+    """Return the lines that stand above every answer: what it is worth, and what is not in it."""
+    count = len(answer.points)
+    text = Text()
+    text.append(f" {answer.status} ", style="bold black on yellow")
+    text.append(f"  {count} {'point' if count == 1 else 'points'}, ")
+    if answer.complete:
+        text.append("complete", style="green")
+    else:
+        text.append("not complete", style="bold yellow")
+    owners = answer.withheld.owners
+    if owners:
+        reasons = ", ".join(f"{reason.replace('_', ' ')}: {count}" for reason, count in answer.withheld.reasons.items())
+        text.append(f"; withheld: {owners} {'owner' if owners == 1 else 'owners'} ({reasons})")
+    if answer.next is not None:
+        text.append("; there are more pages")
+    text.append(f"\n On the record as entry {answer.intent}, its outcome as entry {answer.outcome}.", style="dim")
+    return text
+
+
+def points_table(answer: Answer) -> Table:
+    """Return the points, each with the leg that led to it."""
+    table = Table(header_style="bold", border_style="dim", pad_edge=False, expand=False)
+    for name, justify in (("#", "right"), ("local time", "left"), ("camera", "left"), ("read as", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=name != "camera")
+    table.add_column("vehicle")
+    table.add_column("way here", justify="right", no_wrap=True)
+    table.add_column("doubts")
+    legs = {leg.to: leg for leg in answer.legs}
+    for number, point in enumerate(answer.points, start=1):
+        leg = legs.get(point.pass_id)
+        broken = leg is not None and leg.impossible
+        table.add_row(
+            str(number),
+            _local(point),
+            Text.assemble(point.camera_id.removeprefix("cam-"), "\n", (point.owner, "dim")),
+            _read(point),
+            _vehicle(point),
+            Text(_way(leg), style="bold red" if broken else ""),
+            Text(", ".join(SHORT.get(doubt, doubt.replace("_", " ")) for doubt in point.doubts), style="yellow"),
+        )
+    return table
+
+
+def _local(point: Point) -> str:
+    """Return local wall-clock time with its offset: two zones in one answer must not be mistaken for one."""
+    at = datetime.fromisoformat(point.local_time)
+    return f"{at:%a %d %b %H:%M:%S}\n{at:UTC%z}"[:-2]
+
+
+def _read(point: Point) -> Text:
+    text = Text(point.plate_raw or point.plate)
+    confidence = "" if point.plate_confidence is None else f"{point.plate_confidence:.0%}"
+    more = f", {point.reads} reads" if point.reads > 1 else ""
+    return text.append(f"\n{confidence}{more}", style="dim")
+
+
+def _vehicle(point: Point) -> str:
+    words = [_word(point.colour), _word(point.make), _word(point.body)]
+    return " ".join(word for word in words if word) or "-"
+
+
+def _word(attribute: Attribute | None) -> str:
+    return attribute.value if attribute else ""
+
+
+def _way(leg: Leg | None) -> str:
+    if leg is None:
+        return ""
+    speed = "" if leg.speed_kmh is None else f"\n{leg.speed_kmh:,.0f} km/h"
+    return f"{leg.distance_m / 1000:,.0f} km in {span(leg.elapsed_s)}{speed}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in a few characters: `42 s`, `17 min`, `3 h 05`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d}"
+
+
+def splits(answer: Answer) -> Text:
+    """Return a sentence for each place where one vehicle cannot have made both reads."""
+    place = {point.pass_id: number for number, point in enumerate(answer.points, start=1)}
+    lines = [
+        f" split between {place.get(one.after, '?')} and {place.get(one.before, '?')}: no vehicle drives "
+        + (f"{one.speed_kmh:,.0f} km/h" if one.speed_kmh is not None else "so far in no time")
+        for one in answer.splits
+    ]
+    return Text("\n".join(lines), style="bold red")
+
+
+class Timeline:
+    """The days of a trajectory, one line each, a mark for every half hour with a point. Times are UTC."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        """Take points in time order."""
+        self._rows = _rows(points)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines."""
+        yield Text("")
+        yield Text(" " * 14 + "".join(f"{hour:02d}:00".ljust(12) for hour in (0, 6, 12, 18)) + "UTC", style="dim")
+        day, last = min(self._rows), max(self._rows)
+        while day <= last:
+            line = Text(f"  {day:%a %d %b}  ", style="dim")
+            for cell in range(CELLS_A_DAY):
+                marks = self._rows.get(day, {}).get(cell, [])
+                line.append(_mark(marks), style="bold cyan" if marks else "dim")
+            yield line
+            day += timedelta(days=1)
+
+
+def timeline(points: Sequence[Point]) -> Timeline:
+    """Return the timeline of points, of which there is at least one."""
+    return Timeline(points)
+
+
+def _rows(points: Sequence[Point]) -> dict[date, dict[int, list[int]]]:
+    rows: dict[date, dict[int, list[int]]] = {}
+    for number, point in enumerate(points, start=1):
+        at = point.captured_at.astimezone(UTC)
+        rows.setdefault(at.date(), {}).setdefault((at.hour * 60 + at.minute) // 30, []).append(number)
+    return rows
+
+
+def _mark(marks: Sequence[int]) -> str:
+    if not marks:
+        return "·"
+    return "●" if len(marks) == 1 else str(min(len(marks), 9))
+
+
+def map_panel(answer: Answer) -> Panel:
+    """Return the map: north is up, lines where the travel was possible, numbers as in the table."""
+    places = [(point.position.latitude, point.position.longitude) for point in answer.points]
+    index = {point.pass_id: number for number, point in enumerate(answer.points)}
+    lines = [(index[leg.from_], index[leg.to]) for leg in answer.legs if not leg.impossible]
+    drawn, scale = draw(places, lines)
+    return Panel(
+        drawn,
+        title="map, north up",
+        title_align="left",
+        subtitle=scale,
+        subtitle_align="right",
+        border_style="dim",
+        expand=False,
+    )

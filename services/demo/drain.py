@@ -1,0 +1,65 @@
+"""Waiting until the index holds what was pushed: the workers' committed offsets have reached the ends of the topics.
+
+An offset moves only after its records were written, so this says the same as looking, and asks nothing of the index.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+POLL_S: Final = 0.2
+Progress = Callable[[int, int], None]
+"""Told how many records are done, of how many."""
+
+
+async def drained(
+    bootstrap: str, topic: str, group: str, *, alive: Callable[[], None], progress: Progress, limit_s: float = 300.0
+) -> int:
+    """Wait until a group has committed all that is in a topic now; return the number of records.
+
+    `alive` raises if a worker has ended. Raises TimeoutError if no record more was done for `limit_s`.
+    """
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await consumer.start()
+    await admin.start()
+    try:
+        partitions = await _partitions(admin, topic)
+        ends = await consumer.end_offsets(partitions)
+        return await _wait(admin, group, ends, alive, progress, limit_s)
+    finally:
+        await admin.close()
+        await consumer.stop()
+
+
+async def _wait(
+    admin: AIOKafkaAdminClient,
+    group: str,
+    ends: dict[TopicPartition, int],
+    alive: Callable[[], None],
+    progress: Progress,
+    limit_s: float,
+) -> int:
+    total, before = sum(ends.values()), -1
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + limit_s
+    while True:
+        committed = await admin.list_consumer_group_offsets(group)
+        done = sum(min(max(committed[at].offset, 0), end) for at, end in ends.items() if at in committed)
+        progress(done, total)
+        if done == total:
+            return total
+        if done != before:
+            before, give_up = done, loop.time() + limit_s
+        alive()
+        if loop.time() > give_up:
+            raise TimeoutError(f"{group} stands still at {done} of {total}")
+        await asyncio.sleep(POLL_S)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:
+    described = await admin.describe_topics([topic])
+    return [TopicPartition(topic, one["partition"]) for one in described[0]["partitions"]]
