@@ -42,3 +42,23 @@ on conflict (pass_id, captured_at, plate_key) do update set (
 ) where excluded.revision > t.revision
 """
 """A batch into the index. Values come from `incoming` again: `excluded.x` would need SELECT on x of the sightings."""
+
+# What follows is of the maintaining role.
+
+NOW: Final = "select clock_timestamp()"
+
+MAKE_DAY: Final = "select reads.make_day($1)"
+
+DAYS: Final = "select day from reads.days() as day"
+
+OWNERS_BEFORE: Final = "select owner, reads from reads.owner_counts($1)"
+
+OWNERS_OF_DAY: Final = "select owner, reads from reads.day_counts($1)"
+
+DROP_DAY: Final = "select reads.drop_day($1)"
+
+PURGE: Final = "select reads.purge($1, $2)"
+
+FORGET_CLAIMS: Final = "delete from audit.claim where at < clock_timestamp() - interval '24 hours' returning at"
+
+MAINTAINING: Final = ("NOW", "MAKE_DAY", "DAYS", "OWNERS_BEFORE", "OWNERS_OF_DAY", "DROP_DAY", "PURGE", "FORGET_CLAIMS")

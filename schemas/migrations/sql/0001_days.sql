@@ -49,3 +49,21 @@ begin
     get diagnostics gone = row_count;
     return gone;
 end $$;
+
+-- How many reads each owner has from before a time: whose rules a purge must ask.
+create function reads.owner_counts(before timestamptz) returns table (owner text, reads bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select s.owner, count(*) from reads.sighting s where s.captured_at < before group by s.owner;
+$$;
+
+-- The same of one day, which takes no more reads until the transaction ends: what dropping it will destroy.
+create function reads.day_counts(day date) returns table (owner text, reads bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    named constant text := 'sighting_' || to_char(day, 'YYYYMMDD');
+begin
+    if to_regclass('reads.' || named) is not null then
+        execute format('lock table reads.%I in share mode', named);
+        return query execute format('select s.owner, count(*) from reads.%I s group by s.owner', named);
+    end if;
+end $$;

@@ -60,5 +60,8 @@ alter function reads.make_day(date) owner to platetrail_keeper;
 alter function reads.days() owner to platetrail_keeper;
 alter function reads.drop_day(date) owner to platetrail_keeper;
 alter function reads.purge(text, timestamptz) owner to platetrail_keeper;
+alter function reads.owner_counts(timestamptz) owner to platetrail_keeper;
+alter function reads.day_counts(date) owner to platetrail_keeper;
 grant execute on function reads.make_day(date), reads.days(), reads.drop_day(date), reads.purge(text, timestamptz) to platetrail_maintain;
+grant execute on function reads.owner_counts(timestamptz), reads.day_counts(date) to platetrail_maintain;
 grant select (at), delete on audit.claim to platetrail_maintain;

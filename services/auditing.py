@@ -1,0 +1,118 @@
+"""The auditing service: shows auditors the log, and ends what a crash left open. It alone can open the log's secrets.
+
+Run it as `python -m services.auditing`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+
+from schemas.queries import Asker
+from search.audit import api, keys
+from search.audit.adapters.postgres import PostgresConnect
+from search.audit.adapters.reader import PostgresReader
+from search.audit.errors import KeyFileError, LogError
+from search.audit.log import GreedyLog
+from search.audit.lookups import Lookups
+from search.audit.secrets import Opener, Sealer
+from search.audit.sweeper import Sweeper
+from search.errors import NotAuthenticated
+from search.identity import Verifier
+from services import docs_page
+from services.observe import install_health, install_problems, run_http
+from services.settings import Settings
+
+NAME: Final = "auditing"
+
+
+def build(settings: Settings) -> FastAPI:
+    """Return the application; it connects when it starts. Raises KeyFileError, OSError, ValueError for a bad key."""
+    private = keys.read_private(_named(settings.audit_private_key_file))
+    log = GreedyLog(PostgresConnect(settings.database_url, "platetrail-auditing-append"), Sealer(private.public_key()))
+    shown, swept = PostgresReader(settings.database_url), PostgresReader(settings.database_url)
+    lookups = Lookups(keys.read_secret(_named(settings.lookup_key_file)))
+    verifier = Verifier(
+        _named(settings.token_public_key_file).read_bytes(),
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+    )
+    sweeper = Sweeper(log, swept, settings.abandoned_after_s)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await log.start()
+        structlog.get_logger().warning(
+            "release level L0",
+            meaning="answers leave as soon as their record is durable in the database; no sealer signs checkpoints",
+        )
+        sweeping = asyncio.create_task(sweeper.run(_tell_swept, _tell_failed), name="sweeper")
+        app.state.sweeping = sweeping
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await log.stop()
+            await shown.close()
+            await swept.close()
+
+    async def ready() -> bool:
+        try:
+            await shown.head()
+        except LogError:
+            return False
+        return log.ready and not app.state.sweeping.done()
+
+    app = FastAPI(
+        title="Platetrail auditing",
+        description="Who asked what, and why: the audit log, for auditors.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(api.router(api.Auditor(log, shown, Opener(private), lookups), _identify(verifier)))
+    install_problems(app)
+    install_health(app, ready)
+    docs_page.install(app)
+    return app
+
+
+def _identify(verifier: Verifier) -> api.Identify:
+    def identify(authorization: str | None) -> Asker | None:
+        try:
+            return verifier.identify(authorization)
+        except NotAuthenticated:
+            return None
+
+    return identify
+
+
+def _named(file: Path | None) -> Path:
+    """Return a key file's path. Raises KeyFileError if the setting is missing."""
+    if file is None:
+        raise KeyFileError("the setting that names a key file is missing")
+    return file
+
+
+def _tell_swept(ended: int) -> None:
+    if ended:
+        structlog.get_logger().warning("abandoned", ended=ended)
+
+
+def _tell_failed(error: LogError) -> None:
+    structlog.get_logger().error("not swept", code=error.code)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    run_http(NAME, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The maintain service: makes the index's days ahead, drops those past their time, purges owner by owner.
+
+Run it as `python -m services.maintain`; `--once` does one round and ends.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from ingest.adapters.days import PostgresDays
+from ingest.errors import Unavailable
+from ingest.retention import Kept, keep
+from schemas import owners
+from schemas.entries import Entry
+from schemas.owners import OwnerRules
+from search.audit import keys
+from search.audit.adapters.postgres import append_within
+from search.audit.errors import KeyFileError, LogError
+from search.audit.secrets import Sealer
+from services.observe import run_worker
+from services.settings import Settings
+
+NAME: Final = "maintain"
+INTERVAL_S: Final = 3600.0
+RETRY_S: Final = 10.0
+
+Round = Callable[[], Awaitable[Kept]]
+
+
+def build(settings: Settings) -> Round:
+    """Return one round of upkeep, wired to PostgreSQL and the audit log.
+
+    Raises KeyFileError without auditing's public key, and what `owners.load` raises: nothing is purged by half a rule.
+    """
+    if settings.audit_public_key_file is None:
+        raise KeyFileError("the setting that names auditing's public key is missing")
+    sealer = Sealer(keys.read_public(settings.audit_public_key_file))
+    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+
+    async def record(connection: Any, entry: Entry) -> None:
+        try:
+            await append_within(connection, sealer, [entry])
+        except LogError as error:
+            raise Unavailable(f"the audit log took no entry: {error.code}") from None
+
+    async def once() -> Kept:
+        async with PostgresDays(settings.database_url, record) as days:
+            return await keep(days, rules)
+
+    return once
+
+
+async def work(settings: Settings, stop: asyncio.Event, *, only_once: bool = False) -> None:
+    """Do a round at once and then every hour, until `stop` is set. The first one must succeed."""
+    once = build(settings)
+    _tell(await once())
+    structlog.get_logger().info("ready")
+    delay_s = INTERVAL_S
+    while not only_once and not await _stopped(stop, delay_s):
+        try:
+            _tell(await once())
+            delay_s = INTERVAL_S
+        except Unavailable as error:
+            structlog.get_logger().error("not maintained", reason=str(error))
+            delay_s = RETRY_S
+
+
+async def _stopped(stop: asyncio.Event, delay_s: float) -> bool:
+    try:
+        await asyncio.wait_for(stop.wait(), delay_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _tell(kept: Kept) -> None:
+    structlog.get_logger().info("maintained", **msgspec.structs.asdict(kept))
+
+
+def main(*, once: bool = False) -> None:
+    """Run until SIGTERM or SIGINT, or for one round. Exits with 1 if it failed."""
+
+    async def doing(settings: Settings, stop: asyncio.Event) -> None:
+        await work(settings, stop, only_once=once)
+
+    run_worker(NAME, doing)
+
+
+if __name__ == "__main__":
+    main(once="--once" in sys.argv[1:])
