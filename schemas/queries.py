@@ -90,7 +90,7 @@ class TrajectoryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     purpose: Purpose
     region: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = MAX_LIMIT
-    cursor: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
+    cursor: Annotated[str, msgspec.Meta(max_length=8192)] | None = None
 
 
 class Asker(msgspec.Struct, frozen=True, kw_only=True):

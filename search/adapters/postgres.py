@@ -66,6 +66,14 @@ class Readers:
         while self._idle:
             self._idle.pop().connection.terminate()
 
+    async def answer(self) -> bool:
+        """Tell whether the database answers over these connections."""
+        try:
+            await self.run(lambda reader: reader.connection.execute("select 1"))
+        except Unavailable:
+            return False
+        return True
+
     async def run(self, work: Callable[[Reader], Awaitable[T]]) -> T:
         """Run one piece of work on the connection that was used last, in autocommit.
 

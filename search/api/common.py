@@ -1,0 +1,68 @@
+"""What the routes share: who asks, bodies of a bounded size, and problem documents for everything that goes wrong."""
+
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.problems import MEDIA_TYPE, Problem
+from schemas.queries import Asker, Role
+from search.bodies import MAX_BODY_BYTES
+from search.errors import Forbidden, SearchError, TooLarge
+from search.identity import Verifier
+
+JSON: Final = "application/json"
+
+
+class UnsupportedMediaType(SearchError):
+    """Send the body as one of the documented media types."""
+
+    status = 415
+
+
+def caller(request: Request, verifier: Verifier, role: Role) -> Asker:
+    """Return who sends a request. Raises NotAuthenticated without a valid token, Forbidden without the role."""
+    asker = verifier.identify(request.headers.get("authorization"))
+    if role not in asker.roles:
+        raise Forbidden(f"This needs the role {role}.")
+    return asker
+
+
+async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """Return the body of a JSON request.
+
+    Raises UnsupportedMediaType if it is declared as anything else, or encoded, and TooLarge as soon as it is over the
+    limit: no more of it is read.
+    """
+    declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if declared != JSON or request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType(f"The body is sent as {JSON}, not encoded.")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit_bytes:
+        raise _too_large(limit_bytes)
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(parts)
+
+
+def answer_problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Return a problem document as a response (RFC 9457)."""
+    return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Make an application answer each of search's errors with its problem document."""
+
+    async def on_error(_: Request, error: Exception) -> Response:
+        assert isinstance(error, SearchError)
+        return answer_problem(error.problem(), error.headers())
+
+    app.add_exception_handler(SearchError, on_error)
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"A body has at most {limit_bytes} bytes.")

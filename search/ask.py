@@ -1,0 +1,287 @@
+"""The door for questions: decide, append the intent, read through the gate, append the end, answer.
+
+The order is the point of it: nothing is read before its record is durable, and nothing leaves before the record of what
+leaves is. A question that was begun is carried to its end even if the client has gone: it runs in a task of its own.
+"""
+
+import asyncio
+import base64
+import hashlib
+from datetime import UTC, datetime
+from typing import Final, Literal, cast
+
+import msgspec
+import structlog
+
+from schemas.entries import Disclosure, Entry, disclose
+from schemas.owners import OwnerRules
+from schemas.plate import plate_key
+from schemas.problems import Problem
+from schemas.queries import MAX_POINTS, Answer, Asker, Point, Receipt, TrajectoryRequest, TravelLimits, Withheld
+from search import record
+from search.audit.errors import LogError
+from search.audit.lookups import Lookups
+from search.audit.ports import Appended, Log
+from search.cursor import Cursors
+from search.errors import Forbidden, Unavailable
+from search.export import geojson
+from search.idempotency import Keys
+from search.matching import Sought
+from search.policy import decide
+from search.ports import Index, Owners, Row, Scopes
+from search.trajectory import Carry, Page, page
+
+Format = Literal["json", "geojson"]
+
+BUDGET_S: Final = 2.8
+"""Seconds that a request may take in all."""
+
+
+class NobodyPermits(Forbidden):
+    """No owner of cameras permits the question: it is on the record, and so is the refusal."""
+
+    class Document(Problem, frozen=True, kw_only=True, omit_defaults=True):
+        """The problem document, with why reads were withheld and where the question stands in the log."""
+
+        withheld: Withheld
+        intent: int
+        receipt: Receipt
+
+    def __init__(self, withheld: Withheld, intent: int, receipt: Receipt) -> None:
+        """Know what to tell the asker of the record."""
+        super().__init__("No owner of cameras permits this question. It was recorded, and so was the refusal.")
+        self._record = (withheld, intent, receipt)
+
+    def problem(self) -> Problem:
+        """Return the problem document with the record."""
+        withheld, intent, receipt = self._record
+        return self.Document(status=self.status, detail=self.detail, withheld=withheld, intent=intent, receipt=receipt)
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the door is made of: ports, keys, the owners' rules and the settings of an answer."""
+
+    log: Log
+    index: Index
+    scopes: Scopes
+    owners: Owners
+    keys: Keys
+    lookups: Lookups
+    cursors: Cursors
+    rules: OwnerRules
+    travel: TravelLimits
+    pass_window_s: float
+
+
+class _Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: who asks what and how, and when (loop time) its time is up."""
+
+    asker: Asker
+    request: TrajectoryRequest
+    format: Format
+    deadline: float
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer belongs: a new question, or a page of a recorded intent from a position on."""
+
+    intent: int | None = None
+    carry: Carry | None = None
+    delivered: int = 0
+    lookup: bytes | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many points may still be delivered."""
+        return MAX_POINTS - self.delivered
+
+
+class _Open(msgspec.Struct, frozen=True, kw_only=True):
+    """A question whose record is durable, with the disclosure that opens the gate."""
+
+    asked: record.Asked
+    entry: record.Opened
+    receipt: Receipt
+    disclosure: Disclosure
+    limit: int
+
+
+class Door:
+    """Answers questions. Every public method is safe to call from many requests at once."""
+
+    def __init__(self, parts: Parts, *, budget_s: float = BUDGET_S) -> None:
+        """Ask with these parts; a request has `budget_s` seconds in all."""
+        self._parts = parts
+        self._budget_s = budget_s
+        self._at_work: set[asyncio.Task[bytes]] = set()
+
+    async def trajectory(
+        self, asker: Asker, request: TrajectoryRequest, form: Format = "json", key: str | None = None
+    ) -> bytes:
+        """Answer a question, or a further page of one, and return the answer's bytes.
+
+        `request` has its plate in normal form and its times in UTC, as `questions.decode` leaves it; `key` is its
+        idempotency key. Raises Invalid, Forbidden, Conflict; NobodyPermits, which is on the record; Unavailable: what
+        was recorded until then has its end, or gets one from the sweeper.
+        """
+        call = _Call(
+            asker=asker,
+            request=request,
+            format=form,
+            deadline=asyncio.get_running_loop().time() + self._budget_s,
+        )
+        task = asyncio.create_task(self._answer(call, key), name="question")
+        self._at_work.add(task)
+        task.add_done_callback(self._done)
+        try:
+            async with asyncio.timeout(self._budget_s):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise Unavailable from None
+
+    async def drain(self, limit_s: float = 5.0) -> None:
+        """Wait until the questions that were begun have their ends, at most `limit_s` seconds."""
+        if self._at_work:
+            await asyncio.wait(self._at_work, timeout=limit_s)
+
+    def _done(self, task: asyncio.Task[bytes]) -> None:
+        self._at_work.discard(task)
+        if not task.cancelled():
+            task.exception()  # its client may be gone: then nobody else takes note of it
+
+    async def _answer(self, call: _Call, key: str | None) -> bytes:
+        parts, person = self._parts, call.asker.person
+        if call.request.cursor is not None:
+            # A page never makes a new intent, however often it is asked for: it needs no idempotency key.
+            cursor = parts.cursors.open(person, call.request)
+            return await self._ask(call, _Place(intent=cursor.intent, carry=cursor.carry, delivered=cursor.delivered))
+        if key is None:
+            return await self._ask(call, _Place())
+        held = await parts.keys.hold(person, key, call.request)
+        try:
+            return await self._ask(call, _Place(intent=held.intent, lookup=held.lookup))
+        finally:
+            await parts.keys.settle(held)
+
+    async def _ask(self, call: _Call, place: _Place) -> bytes:
+        opened = await self._open(call, place)
+        if not opened.asked.decisions.permitted:
+            await self._append(record.denial(opened.asked, _now(), opened.entry))
+            raise NobodyPermits(opened.asked.decisions.withheld(), opened.entry.intent, opened.receipt)
+        found, rows = await self._read(call, place, opened)
+        points = msgspec.json.encode(found.points)
+        outcome = await self._append(self._outcome(call, opened, found, len(rows), points))
+        return self._encode(call, place, opened, found, points, outcome)
+
+    async def _open(self, call: _Call, place: _Place) -> _Open:
+        """Decide, and record the question: when this returns, and not before, the gate opens for it."""
+        parts = self._parts
+        decisions = decide(parts.rules, call.asker, call.request.purpose.code, await parts.owners.known())
+        scope = await parts.scopes.put(decisions.scope_body())
+        limit = min(call.request.limit, place.limit)
+        asked = record.Asked(asker=call.asker, request=call.request, format=call.format, decisions=decisions)
+        disclosure = disclose("question", record.question(call.request, scope, limit, place.carry))
+        if place.intent is None:
+            entry = record.intent(asked, _now(), disclosure, parts.lookups, place.lookup)
+        else:
+            entry = record.page(asked, _now(), disclosure, place.intent)
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                appended = await self._append(entry)
+        except TimeoutError:
+            raise Unavailable from None
+        intent = appended.index if place.intent is None else place.intent
+        return _Open(
+            asked=asked,
+            entry=record.Opened(index=appended.index, intent=intent),
+            receipt=_receipt(appended),
+            disclosure=disclosure,
+            limit=limit,
+        )
+
+    async def _read(self, call: _Call, place: _Place, opened: _Open) -> tuple[Page, list[Row]]:
+        """Read one page; if that fails, the question's end is a failure."""
+        parts = self._parts
+        reason: record.FailureReason = "internal"
+        try:
+            if asyncio.get_running_loop().time() >= call.deadline:
+                raise TimeoutError
+            async with asyncio.timeout_at(call.deadline):
+                rows = await parts.index.trajectory(opened.entry.index, opened.disclosure.encoded())
+            found = page(
+                rows,
+                Sought(plate=call.request.plate, region=call.request.region),
+                limit=opened.limit,
+                pass_window_s=parts.pass_window_s,
+                limits=parts.travel,
+                carry=place.carry,
+            )
+        except Unavailable:
+            reason = "index_unavailable"
+        except TimeoutError:
+            reason = "out_of_time"
+        except Exception as error:  # noqa: BLE001 - whatever it was, the question needs its end
+            structlog.get_logger().error("question failed", error=type(error).__name__)
+        else:
+            return found, rows[: opened.limit]
+        await self._append(record.failure(opened.asked, _now(), opened.entry, reason))
+        raise Unavailable
+
+    async def _append(self, entry: Entry) -> Appended:
+        try:
+            return await self._parts.log.append(entry)
+        except LogError as error:
+            structlog.get_logger().warning(
+                "not recorded", kind=entry.kind, error=type(error).__name__, sqlstate=error.code
+            )
+            raise Unavailable from None
+
+    def _outcome(self, call: _Call, opened: _Open, found: Page, rows: int, points: bytes) -> Entry:
+        keys = [self._parts.lookups.mac("delivered_key", plate_key(call.request.plate))] if found.points else []
+        return record.outcome(
+            opened.asked,
+            _now(),
+            opened.entry,
+            rows=rows,
+            delivered=[point.pass_id for point in found.points],
+            delivered_keys=keys,
+            result=hashlib.sha256(points).hexdigest(),
+        )
+
+    def _encode(
+        self, call: _Call, place: _Place, opened: _Open, found: Page, points: bytes, outcome: Appended
+    ) -> bytes:
+        withheld = opened.asked.decisions.withheld()
+        delivered = place.delivered + len(found.points)
+        following = None
+        if found.carry is not None and delivered < MAX_POINTS:
+            following = self._parts.cursors.seal(
+                opened.entry.intent, found.carry, delivered, call.asker.person, call.request
+            )
+        answer = Answer(
+            # The bytes that were hashed for the record, spliced in as they are.
+            points=cast("tuple[Point, ...]", msgspec.Raw(points)) if call.format == "json" else found.points,
+            legs=found.legs,
+            splits=found.splits,
+            limits=self._parts.travel,
+            withheld=withheld,
+            complete=withheld.owners == 0 and found.carry is None,
+            intent=opened.entry.intent,
+            outcome=outcome.index,
+            receipt=opened.receipt,
+            next=following,
+        )
+        return msgspec.json.encode(answer) if call.format == "json" else geojson.encode(answer, found.previous)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _receipt(appended: Appended) -> Receipt:
+    return Receipt(
+        index=appended.index,
+        leaf=base64.b64encode(appended.leaf).decode(),
+        size=appended.size,
+        root=appended.root.hex(),
+    )
