@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.cameras import Camera
 from schemas.entries import Entry
-from schemas.queries import Receipt
+from search.audit.ports import Appended
 
 
 class Row(NamedTuple):
@@ -109,11 +109,11 @@ class Claims(Protocol):
 class Cameras(Protocol):
     """The camera registry. Each change is one transaction: the row, its outbox record, and last its audit entry."""
 
-    async def add(self, camera: Camera, entry: Entry) -> Receipt:
+    async def add(self, camera: Camera, entry: Entry) -> Appended:
         """Register a camera. Raises Conflict if the id is taken, Unavailable if nothing was changed."""
         ...
 
-    async def replace(self, camera: Camera, entry: Entry) -> Receipt:
+    async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before.
 
         Raises Conflict if another change came first, Unavailable if nothing was changed.

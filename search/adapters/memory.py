@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas.entries import OPENING
+from schemas.cameras import Camera
+from schemas.entries import OPENING, Entry
 from schemas.plate import plate_key
-from search.audit.adapters.memory import MemoryTables
-from search.errors import Unavailable
+from search.audit.adapters.memory import MemoryLog, MemoryTables
+from search.audit.ports import Appended
+from search.errors import Conflict, Unavailable
 from search.ports import Claim, Row
 
 FRESH: Final = timedelta(seconds=60)
@@ -159,3 +161,48 @@ class MemoryClaims:
         """Return a time that no earlier claim has: what tells them apart in the database, too."""
         latest = max((since for _, since, _ in self._held.values()), default=datetime.min.replace(tzinfo=UTC))
         return max(self._clock(), latest + timedelta(microseconds=1)) if self._held else self._clock()
+
+
+class MemoryCameras:
+    """The camera registry beside the log in `tables`; `outbox` is what the stream would be told, in order."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        """Begin without any; changes are recorded in this log."""
+        self._log = log
+        self._held: dict[str, Camera] = {}
+        self.outbox: list[Camera] = []
+
+    async def add(self, camera: Camera, entry: Entry) -> Appended:
+        """Register a camera."""
+        if camera.camera_id in self._held:
+            raise Conflict("taken")
+        return await self._put(camera, entry)
+
+    async def replace(self, camera: Camera, entry: Entry) -> Appended:
+        """Put a camera's next revision in place of the one before."""
+        held = await self.find(camera.camera_id, camera.owner)
+        if held is None or held.revision != camera.revision - 1:
+            raise Conflict("changed")
+        return await self._put(camera, entry)
+
+    async def find(self, camera_id: str, owner: str) -> Camera | None:
+        """Return an owner's camera."""
+        self._insist()
+        camera = self._held.get(camera_id)
+        return camera if camera is not None and camera.owner == owner else None
+
+    async def of_owner(self, owner: str) -> list[Camera]:
+        """Return an owner's cameras by id."""
+        self._insist()
+        return [self._held[name] for name in sorted(self._held) if self._held[name].owner == owner]
+
+    async def _put(self, camera: Camera, entry: Entry) -> Appended:
+        self._insist()
+        appended = await self._log.append(entry)
+        self._held[camera.camera_id] = camera
+        self.outbox.append(camera)
+        return appended
+
+    def _insist(self) -> None:
+        if self._log.tables.down:
+            raise Unavailable

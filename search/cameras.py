@@ -1,0 +1,191 @@
+"""Cameras as their agency registers them: a body into a camera, what is shown of one, and what the log keeps. Pure."""
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import available_timezones
+
+import msgspec
+
+from schemas.cameras import DEFAULT_CLOCK_UNCERTAINTY_S, Camera, ClockUse
+from schemas.entries import Entry, disclose
+from schemas.keys import NewKey
+from schemas.queries import Asker, Receipt
+from search.audit.lookups import Lookups
+from search.bodies import examine, load
+from search.errors import Flaw, Invalid
+
+MAX_OFFSET_S: Final = 86_400.0
+MAX_UNCERTAINTY_S: Final = 3_600.0
+
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class NewCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/cameras`. `owner` may be left out: it can only be the caller's own agency."""
+
+    camera_id: _Slug
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)]
+    longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)]
+    timezone: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    owner: _Slug | None = None
+    heading_deg: Annotated[float, msgspec.Meta(ge=0, le=360)] | None = None
+    clock_use: ClockUse = "trusted"
+    clock_offset_s: Annotated[float, msgspec.Meta(ge=-MAX_OFFSET_S, le=MAX_OFFSET_S)] = 0.0
+    clock_uncertainty_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_UNCERTAINTY_S)] = DEFAULT_CLOCK_UNCERTAINTY_S
+
+
+class CameraView(msgspec.Struct, frozen=True, kw_only=True):
+    """What its agency sees of a camera: all but the hash of its key."""
+
+    camera_id: str
+    owner: str
+    name: str
+    latitude: float
+    longitude: float
+    timezone: str
+    heading_deg: float | None
+    clock_use: ClockUse
+    clock_offset_s: float
+    clock_uncertainty_s: float
+    key_prefix: str
+    active: bool
+    registered_at: datetime
+    revision: int
+
+
+class CameraList(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `GET /v1/cameras`."""
+
+    cameras: tuple[CameraView, ...]
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `POST /v1/cameras`: `key` is shown here and never again."""
+
+    camera: CameraView
+    key: str
+    receipt: Receipt
+
+
+class Retired(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `POST /v1/cameras/{camera_id}/retire`; without a receipt if it was retired before."""
+
+    camera: CameraView
+    receipt: Receipt | None = None
+
+
+HELPS: Final[dict[str, str]] = {
+    "": "A camera is a JSON object with camera_id, name, latitude, longitude and timezone.",
+    "/camera_id": "1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen, such as i70-west-12.",
+    "/name": "What people call the place, of 1 to 100 printable characters.",
+    "/latitude": "Degrees north (WGS 84), from -90 to 90. The point 0, 0 is what a camera without a position says.",
+    "/longitude": "Degrees east (WGS 84), from -180 to 180.",
+    "/timezone": "The IANA name of the time zone at the camera, such as America/Denver.",
+    "/owner": "Your own agency, or nothing.",
+    "/heading_deg": "Degrees clockwise from north, from 0 to 360.",
+    "/clock_use": "trusted (the camera's times are right), offset (they are wrong by a fixed clock_offset_s) or "
+    "arrival (they are worthless: times of arrival are used).",
+    "/clock_offset_s": f"Seconds to add to the camera's times, at most {MAX_OFFSET_S:g} either way; other than 0 only "
+    "with clock_use offset.",
+    "/clock_uncertainty_s": "Seconds by which the times may still be wrong either way, from 0 "
+    f"to {MAX_UNCERTAINTY_S:g}.",
+}
+"""What is expected at each pointer."""
+
+
+def decode(body: bytes) -> NewCamera:
+    """Return the camera in a body, its name trimmed. Raises Invalid with every flaw, and TooLarge; quotes nothing."""
+    raw = load(body)
+    found, flaws = examine(raw, NewCamera, HELPS)
+    if isinstance(found.get("/name"), str):
+        found["/name"] = " ".join(found["/name"].split())
+    flaws.extend(_doubtful(found))
+    if flaws:
+        raise Invalid(*flaws, detail="The camera cannot be registered as it stands.")
+    return msgspec.convert({pointer[1:]: value for pointer, value in found.items()}, NewCamera)
+
+
+def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
+    wrong: list[str] = []
+    slugs = [pointer for pointer in ("/camera_id", "/owner") if found.get(pointer) is not None]
+    wrong.extend(pointer for pointer in slugs if not is_id(found[pointer]))
+    if "/name" in found and not (found["/name"] and found["/name"].isprintable()):
+        wrong.append("/name")
+    if "/timezone" in found and found["/timezone"] not in _zones():
+        wrong.append("/timezone")
+    if (found.get("/latitude"), found.get("/longitude")) == (0, 0):
+        wrong.append("/latitude")
+    if found.get("/clock_offset_s", 0) != 0 and found.get("/clock_use", "trusted") != "offset":
+        wrong.append("/clock_offset_s")
+    yield from (Flaw(pointer=pointer, detail=HELPS[pointer]) for pointer in wrong)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of a camera's id."""
+    return _ID.fullmatch(text) is not None
+
+
+def build(new: NewCamera, owner: str, key: NewKey, at: datetime) -> Camera:
+    """Return the registry's record of a new camera."""
+    return Camera(
+        camera_id=new.camera_id,
+        owner=owner,
+        name=new.name,
+        latitude=new.latitude,
+        longitude=new.longitude,
+        timezone=new.timezone,
+        key_prefix=key.prefix,
+        key_sha256=key.sha256,
+        heading_deg=new.heading_deg,
+        clock_use=new.clock_use,
+        clock_offset_s=new.clock_offset_s,
+        clock_uncertainty_s=new.clock_uncertainty_s,
+        registered_at=at,
+    )
+
+
+def retired(camera: Camera) -> Camera:
+    """Return a camera's next revision, in which it may push no more; what it saw stays."""
+    return msgspec.structs.replace(camera, active=False, revision=camera.revision + 1)
+
+
+def view(camera: Camera) -> CameraView:
+    """Return what its agency sees of a camera."""
+    return CameraView(**{name: getattr(camera, name) for name in CameraView.__struct_fields__})
+
+
+def entry(action: Literal["add", "retire"], camera: Camera, asker: Asker, at: datetime, lookups: Lookups) -> Entry:
+    """Return the audit entry of a change. Who made it, and the camera as it is now, are committed to, not shown."""
+    return Entry(
+        kind="camera",
+        public={
+            "type": "camera",
+            "action": action,
+            "at": at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "agency": asker.agency,
+            "trigger": asker.trigger,
+        },
+        disclosures=(disclose("person", asker.person), disclose("camera", _recorded(camera))),
+        lookups=(lookups.lookup("person", asker.person),),
+    )
+
+
+def _recorded(camera: Camera) -> dict[str, str | int | bool | None]:
+    """Return a camera for bytes that are hashed: these hold no fractions, so numbers with one are written out."""
+    members: dict[str, Any] = msgspec.to_builtins(camera)
+    return {name: _exact(value) for name, value in members.items()}
+
+
+def _exact(value: Any) -> Any:
+    return repr(value) if isinstance(value, float) and math.isfinite(value) else value
