@@ -12,7 +12,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingest.adapters.cameras import CameraTable
-from ingest.errors import Misconfigured, Unavailable
+from ingest.adapters.topics import partitions_of
+from ingest.errors import Unavailable
 from schemas import topics
 from schemas.cameras import Camera
 
@@ -68,20 +69,16 @@ class KafkaRegistry:
 
         Raises Unavailable if no broker answers in time, Misconfigured if the topic does not exist.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-        self._consumer = consumer
         try:
             async with asyncio.timeout(self._timeout_s):
+                numbers = await partitions_of(self._bootstrap, topics.CAMERAS)
+                self._consumer = consumer = self._new_consumer()
                 await consumer.start()
-                await self._assign(consumer)
         except (KafkaError, TimeoutError) as error:
             await self.stop()
             raise Unavailable(f"no broker: {type(error).__name__}") from None
+        self._partitions = [TopicPartition(topics.CAMERAS, number) for number in numbers]
+        consumer.assign(self._partitions)
         self._following = asyncio.create_task(self._follow(consumer))
         await self.caught_up()
 
@@ -106,13 +103,13 @@ class KafkaRegistry:
         except (KafkaError, TimeoutError) as error:
             raise Unavailable(f"the registry lags: {type(error).__name__}") from None
 
-    async def _assign(self, consumer: AIOKafkaConsumer) -> None:
-        if topics.CAMERAS not in await consumer.topics():
-            raise Misconfigured(f"there is no topic {topics.CAMERAS}")
-        numbers = consumer.partitions_for_topic(topics.CAMERAS) or set()
-        self._partitions = [TopicPartition(topics.CAMERAS, number) for number in sorted(numbers)]
-        consumer.assign(self._partitions)
-        await consumer.seek_to_beginning(*self._partitions)
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:

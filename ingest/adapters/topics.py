@@ -1,6 +1,7 @@
 """Topics as their files in `schemas/topics/` state them: made where they are missing, corrected where they differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,11 +22,30 @@ async def ensure_topics(bootstrap: str, names: Sequence[str] = topics.ALL) -> li
     Raises Unavailable if no broker answers, Misconfigured if a topic can't be made or has another number of partitions
     than its file says: a change of that moves keys to other partitions, so it is left to a human.
     """
+    async with _admin(bootstrap) as admin:
+        return await _ensure(admin, [topics.load(name) for name in names])
+
+
+async def partitions_of(bootstrap: str, topic: str) -> list[int]:
+    """Return the numbers of a topic's partitions.
+
+    Raises Misconfigured if there is no such topic, Unavailable if no broker answers. (A consumer's own look-up waits
+    for a missing topic until its time is up.)
+    """
+    async with _admin(bootstrap) as admin:
+        if topic not in await admin.list_topics():
+            raise Misconfigured(f"there is no topic {topic}")
+        [described] = await admin.describe_topics([topic])
+        return sorted(part["partition"] for part in described["partitions"])
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
         await admin.start()
         try:
-            return await _ensure(admin, [topics.load(name) for name in names])
+            yield admin
         finally:
             await admin.close()
     except KafkaError as error:

@@ -1,0 +1,90 @@
+"""Topics in the tests' broker: emptied, written by hand, and read whole."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from ingest.adapters.topics import ensure_topics
+from schemas import topics
+from tests.support.wait import until_async
+
+
+@asynccontextmanager
+async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield an admin client."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def make_topics(bootstrap: str, names: Sequence[str] = topics.ALL) -> None:
+    """See that topics are there, as their files say, and led.
+
+    A test never deletes one to begin without a record: a broker acknowledges writes to a deleted topic for a moment.
+    """
+    await ensure_topics(bootstrap, names)
+    async with admin(bootstrap) as client:
+
+        async def led() -> bool:
+            described = await client.describe_topics(list(names))
+            return all(
+                one["error_code"] == 0 and one["partitions"] and all(part["leader"] >= 0 for part in one["partitions"])
+                for one in described
+            )
+
+        await until_async(led, "every partition has a leader")
+
+
+async def set_configs(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
+    """Give a topic these configurations and no others, as somebody might by hand."""
+    async with admin(bootstrap) as client:
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+
+
+async def write(bootstrap: str, topic: str, *records: tuple[bytes, bytes | None]) -> None:
+    """Append records by hand."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        for key, value in records:
+            await producer.send_and_wait(topic, value, key=key)
+    finally:
+        await producer.stop()
+
+
+class Tail:
+    """What was appended to a topic since the tail was begun."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, marks: dict[TopicPartition, int]) -> None:
+        """Know where each partition ended then."""
+        self._consumer = consumer
+        self._marks = marks
+
+    async def records(self) -> list[tuple[bytes, bytes]]:
+        """Return all records since, partition after partition."""
+        ends = await self._consumer.end_offsets(list(self._marks))
+        found: dict[TopicPartition, list[tuple[bytes, bytes]]] = {part: [] for part in self._marks}
+        for part, mark in self._marks.items():
+            self._consumer.seek(part, mark)
+        while any([await self._consumer.position(part) < ends[part] for part in self._marks]):
+            for part, records in (await self._consumer.getmany(timeout_ms=200)).items():
+                found[part] += [(record.key, record.value) for record in records]
+        return [record for records in found.values() for record in records]
+
+
+@asynccontextmanager
+async def tail(bootstrap: str, topic: str) -> AsyncIterator[Tail]:
+    """Begin a tail of a topic."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        parts = sorted(consumer.assignment())
+        yield Tail(consumer, await consumer.end_offsets(parts))
+    finally:
+        await consumer.stop()
