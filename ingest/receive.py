@@ -111,9 +111,8 @@ class Receiver:
 
         Raises Unavailable if it does not: any part may have been written, and sending all of it again is harmless.
         """
-        if prepared.letters:
-            if any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
-                raise Unavailable("the dead letters were refused")
+        if prepared.letters and any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
+            raise Unavailable("the dead letters were refused")
         if prepared.detections:
             prepared.settle(await self._publisher.publish(topics.DETECTIONS, prepared.detections))
         return prepared.items

@@ -1,5 +1,6 @@
-"""The ports in memory: for unit tests. What they are given is gone with the process."""
+"""The ports in memory: for unit tests. What they are given is gone with the process, and they say so when made."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 from ingest.adapters.cameras import CameraTable
@@ -8,11 +9,16 @@ from schemas import topics
 from schemas.cameras import Camera
 
 
+class InMemory(UserWarning):
+    """A stand-in was built: what it is given does not outlive the process."""
+
+
 class MemoryPublisher:
     """`ports.Publisher`: keeps each topic as a list of (key, value)."""
 
     def __init__(self) -> None:
         """Begin with no record."""
+        warnings.warn("records are kept in memory alone", InMemory, stacklevel=2)
         self.records: dict[str, list[tuple[bytes, bytes]]] = {}
         self.available = True
 
@@ -32,6 +38,7 @@ class MemoryRegistry:
 
     def __init__(self, cameras: Iterable[Camera] = (), publisher: MemoryPublisher | None = None) -> None:
         """Begin with these cameras; `caught_up` reads the publisher's records."""
+        warnings.warn("the registry is kept in memory alone", InMemory, stacklevel=2)
         self._cameras = CameraTable(cameras)
         self._publisher = publisher
         self._read = 0

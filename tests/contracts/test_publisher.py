@@ -16,6 +16,8 @@ from tests.support.topics import make_topics, set_configs, tail
 
 TOO_LARGE = b"x" * (topics.load(topics.DETECTIONS).max_message_bytes + 1)
 
+pytestmark = pytest.mark.filterwarnings("ignore::ingest.adapters.memory.InMemory")
+
 
 class Subject(NamedTuple):
     publisher: Publisher

@@ -17,6 +17,8 @@ from tests.support.cameras import camera, new_id
 from tests.support.topics import make_topics, write
 from tests.support.wait import until_async
 
+pytestmark = pytest.mark.filterwarnings("ignore::ingest.adapters.memory.InMemory")
+
 
 class Subject(NamedTuple):
     registry: Registry
