@@ -4,15 +4,14 @@ A change and its entry stand or fall together: there is no camera that nobody is
 one that does not exist.
 """
 
-import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from schemas import keys
-from schemas.queries import Asker, Receipt, Role
+from schemas.queries import Asker, Role
 from search import cameras
 from search.audit.lookups import Lookups
-from search.audit.ports import Appended
+from search.audit.receipts import receipt_of
 from search.cameras import CameraList, Registered, Retired
 from search.errors import Forbidden, NotFound
 from search.ports import Cameras
@@ -54,7 +53,7 @@ class Act:
         at, key = self._now(), self._new_key()
         camera = cameras.build(new, asker.agency, key, at)
         appended = await self._registry.add(camera, cameras.entry("add", camera, asker, at, self._lookups))
-        return Registered(camera=cameras.view(camera), key=key.key, receipt=_receipt(appended))
+        return Registered(camera=cameras.view(camera), key=key.key, receipt=receipt_of(appended))
 
     async def list_cameras(self, asker: Asker) -> CameraList:
         """Return the cameras of the asker's agency, retired ones too. Raises Forbidden, Unavailable."""
@@ -76,19 +75,10 @@ class Act:
             return Retired(camera=cameras.view(camera))
         after = cameras.retired(camera)
         entry = cameras.entry("retire", after, asker, self._now(), self._lookups)
-        return Retired(camera=cameras.view(after), receipt=_receipt(await self._registry.replace(after, entry)))
+        return Retired(camera=cameras.view(after), receipt=receipt_of(await self._registry.replace(after, entry)))
 
 
 def _decide(asker: Asker) -> None:
     """Raise Forbidden unless the asker may keep cameras. Whose is the agency's in the token."""
     if OPERATOR not in asker.roles:
         raise Forbidden(f"This needs the role {OPERATOR}.")
-
-
-def _receipt(appended: Appended) -> Receipt:
-    return Receipt(
-        index=appended.index,
-        leaf=base64.b64encode(appended.leaf).decode(),
-        size=appended.size,
-        root=appended.root.hex(),
-    )

@@ -5,7 +5,6 @@ leaves is. A question that was begun is carried to its end even if the client ha
 """
 
 import asyncio
-import base64
 import hashlib
 from datetime import UTC, datetime
 from typing import Final, Literal, cast
@@ -22,6 +21,7 @@ from search import record
 from search.audit.errors import LogError
 from search.audit.lookups import Lookups
 from search.audit.ports import Appended, Log
+from search.audit.receipts import receipt_of
 from search.cursor import Cursors
 from search.errors import Forbidden, Unavailable
 from search.export import geojson
@@ -194,7 +194,7 @@ class Door:
         return _Open(
             asked=asked,
             entry=record.Opened(index=appended.index, intent=intent),
-            receipt=_receipt(appended),
+            receipt=receipt_of(appended),
             disclosure=disclosure,
             limit=limit,
         )
@@ -276,12 +276,3 @@ class Door:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _receipt(appended: Appended) -> Receipt:
-    return Receipt(
-        index=appended.index,
-        leaf=base64.b64encode(appended.leaf).decode(),
-        size=appended.size,
-        root=appended.root.hex(),
-    )

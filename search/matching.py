@@ -17,7 +17,7 @@ from schemas.detections import Attribute, Candidate, Position
 from schemas.queries import Doubt, Match, Point
 from search.ports import Row
 
-MAX_ANCHORS: Final = 32
+MAX_ANCHORS: Final = 64
 """Anchors that are carried to the next page. If more passes than that are open where a page ends, the oldest are left
 out: a pass may then be shown twice, never lost."""
 

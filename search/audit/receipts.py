@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.queries import Receipt
+from search.audit.ports import Appended
 
 
 class Attested(NamedTuple):
@@ -28,6 +29,16 @@ def attested(receipt: Receipt) -> Attested:
     if not 0 <= receipt.index < receipt.size or len(root) != 32:
         raise ValueError("a receipt's index lies below its size, and its root has 32 bytes")
     return Attested(receipt.index, leaf, receipt.size, root)
+
+
+def receipt_of(appended: Appended) -> Receipt:
+    """Return the receipt of an entry, as answers carry it."""
+    return Receipt(
+        index=appended.index,
+        leaf=base64.b64encode(appended.leaf).decode(),
+        size=appended.size,
+        root=appended.root.hex(),
+    )
 
 
 def receipts_in(content: bytes) -> tuple[Receipt, ...]:

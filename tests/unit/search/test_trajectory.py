@@ -3,11 +3,13 @@
 import math
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from schemas.detections import Position
-from schemas.queries import TravelLimits
-from search.matching import Sought, points
+from schemas.queries import Authority, Purpose, TrajectoryRequest, TravelLimits, Window
+from search.cursor import Cursors
+from search.matching import MAX_ANCHORS, Sought, points
 from search.trajectory import EARTH_RADIUS_M, Stop, distance_m, impossible, legs, page
 from tests.support.rows import START, row
 
@@ -116,3 +118,19 @@ def test_a_page_of_merged_reads_alone_keeps_the_previous_point() -> None:
 def test_nothing_found_is_an_empty_page() -> None:
     empty = page([], SOUGHT, limit=1, pass_window_s=30, limits=LIMITS)
     assert (empty.points, empty.legs, empty.splits, empty.carry) == ((), (), (), None)
+
+
+def test_a_full_carry_fits_into_a_cursor() -> None:
+    rows = [row(index / 100, f"cam-{index}") for index in range(4 * MAX_ANCHORS)]
+    first = page(rows, SOUGHT, limit=len(rows) - 1, pass_window_s=30, limits=LIMITS)
+    assert first.carry is not None
+    assert len(first.carry.anchors) == MAX_ANCHORS
+    asked = TrajectoryRequest(
+        plate="ABC123",
+        match="exact",
+        window=Window(from_=START, to=START + timedelta(days=31)),
+        purpose=Purpose(code="stolen_vehicle", case_number="2026-17", authority=Authority(kind="none")),
+    )
+    text = Cursors(b"c" * 32).seal(2**53, first.carry, 10_000, "someone", asked)
+    asked_again = msgspec.structs.replace(asked, cursor=text)
+    assert msgspec.convert(msgspec.to_builtins(asked_again), TrajectoryRequest) == asked_again
