@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Register cameras, list them.", no_args_is_help=True, rich_markup_mode="markdown")
     group.command("add")(add)
     group.command("list")(show)
+    group.command("retire")(retire)
     app.add_typer(group, name="camera", rich_help_panel="Camera operators")
 
 
@@ -91,12 +93,35 @@ def register(service: Any, body: dict[str, Any]) -> str:
     return key
 
 
+def retire(
+    camera_id: Annotated[str, typer.Argument(help="The camera's id.")],
+    url: SearchUrl,
+    token_file: TokenFile = None,
+) -> None:
+    """Retire a camera of your agency: its key is refused from then on. What it read stays as long as your rules say.
+
+    **Example**
+
+        platetrail camera retire i70-west-12
+    """
+    from services.cli.client import Service, read_token
+
+    with Service("search", url, read_token(token_file)) as service:
+        service.post(f"/v1/cameras/{quote(camera_id, safe='')}/retire", {})
+    Console(stderr=True, soft_wrap=True).print(f"Camera {camera_id} is retired.", markup=False)
+
+
 def show(
     url: SearchUrl,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
     token_file: TokenFile = None,
 ) -> None:
-    """List the cameras of your agency. Needs a token with the role camera_operator."""
+    """List the cameras of your agency. Needs a token with the role camera_operator.
+
+    **Example**
+
+        platetrail camera list --json
+    """
     import msgspec
 
     from services.cli.client import Service, read_token

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
 from rich.table import Table
@@ -21,7 +22,12 @@ def trajectory(answer: Answer) -> Group:
     """Return everything that a terminal shows of an answer."""
     parts: list[Panel | Table | Text | Timeline] = [lead(answer)]
     if answer.points:
-        parts += [points_table(answer), splits(answer), timeline(answer.points), map_panel(answer)]
+        parts.append(points_table(answer))
+        if answer.splits:
+            parts.append(splits(answer))
+        parts.append(timeline(answer.points))
+        if len({point.position for point in answer.points}) > 1:
+            parts.append(map_panel(answer))
     return Group(*parts)
 
 
@@ -47,12 +53,13 @@ def lead(answer: Answer) -> Text:
 
 def points_table(answer: Answer) -> Table:
     """Return the points, each with the leg that led to it."""
-    table = Table(header_style="bold", border_style="dim", pad_edge=False, expand=False)
-    for name, justify in (("#", "right"), ("local time", "left"), ("camera", "left"), ("read as", "left")):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=name != "camera")
-    table.add_column("vehicle")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
+    table.add_column("#", justify="right", no_wrap=True, style="bold cyan")
+    table.add_column("local time", no_wrap=True)
+    table.add_column("camera, agency", overflow="fold", min_width=16)
+    table.add_column("read, doubts", overflow="fold", min_width=12)
+    table.add_column("vehicle", overflow="fold", min_width=13)
     table.add_column("way here", justify="right", no_wrap=True)
-    table.add_column("doubts")
     legs = {leg.to: leg for leg in answer.legs}
     for number, point in enumerate(answer.points, start=1):
         leg = legs.get(point.pass_id)
@@ -64,7 +71,6 @@ def points_table(answer: Answer) -> Table:
             _read(point),
             _vehicle(point),
             Text(_way(leg), style="bold red" if broken else ""),
-            Text(", ".join(SHORT.get(doubt, doubt.replace("_", " ")) for doubt in point.doubts), style="yellow"),
         )
     return table
 
@@ -72,19 +78,25 @@ def points_table(answer: Answer) -> Table:
 def _local(point: Point) -> str:
     """Return local wall-clock time with its offset: two zones in one answer must not be mistaken for one."""
     at = datetime.fromisoformat(point.local_time)
-    return f"{at:%a %d %b %H:%M:%S}\n{at:UTC%z}"[:-2]
+    return f"{at:%a %d %b}\n{at:%H:%M:%S}" + f"{at:%z}".removesuffix("00")
 
 
 def _read(point: Point) -> Text:
     text = Text(point.plate_raw or point.plate)
-    confidence = "" if point.plate_confidence is None else f"{point.plate_confidence:.0%}"
-    more = f", {point.reads} reads" if point.reads > 1 else ""
-    return text.append(f"\n{confidence}{more}", style="dim")
+    if point.plate_confidence is not None:
+        text.append(f" {point.plate_confidence:.0%}", style="dim")
+    if point.reads > 1:
+        text.append(f"\n{point.reads} reads", style="dim")
+    return text.append("".join(f"\n{_doubt(doubt)}" for doubt in point.doubts), style="yellow")
+
+
+def _doubt(name: str) -> str:
+    return SHORT.get(name, name.replace("_", " "))
 
 
 def _vehicle(point: Point) -> str:
-    words = [_word(point.colour), _word(point.make), _word(point.body)]
-    return " ".join(word for word in words if word) or "-"
+    lines = [_word(point.colour), f"{_word(point.make)} {_word(point.body)}".strip()]
+    return "\n".join(line for line in lines if line) or "-"
 
 
 def _word(attribute: Attribute | None) -> str:
@@ -95,7 +107,7 @@ def _way(leg: Leg | None) -> str:
     if leg is None:
         return ""
     speed = "" if leg.speed_kmh is None else f"\n{leg.speed_kmh:,.0f} km/h"
-    return f"{leg.distance_m / 1000:,.0f} km in {span(leg.elapsed_s)}{speed}"
+    return f"{leg.distance_m / 1000:,.0f} km, {span(leg.elapsed_s)}{speed}"
 
 
 def span(seconds: float) -> str:

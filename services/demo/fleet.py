@@ -109,14 +109,12 @@ def environments(folder: Folder, kafka: Kafka, postgres: Postgres, ports: Mappin
         "enricher": {**stream, **rules},
         "indexer": stream,
         "relay": stream,
-        "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE", "LOOKUP_KEY_FILE")},
+        "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE")},
         "search": {
             **rules,
             **having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PUBLIC_KEY_FILE", "LOOKUP_KEY_FILE", "CURSOR_KEY_FILE"),
         },
-        "auditing": having(
-            "TOKEN_PUBLIC_KEY_FILE", "AUDIT_PUBLIC_KEY_FILE", "AUDIT_PRIVATE_KEY_FILE", "LOOKUP_KEY_FILE"
-        ),
+        "auditing": having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PRIVATE_KEY_FILE", "LOOKUP_KEY_FILE"),
     }
     return {name: _with_prefix(_common(name, ports) | _database(name, postgres) | special[name]) for name in ORDER}
 

@@ -1,0 +1,236 @@
+"""The command line by itself: help that teaches, errors of one line, secrets that never stand in an argument list."""
+
+import io
+import json
+import os
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+import typer
+
+from schemas.queries import PURPOSES
+from search.identity import Verifier
+from services.cli import options
+from services.cli.app import build, run
+from services.cli.client import explain
+from services.cli.search import PurposeName
+from services.demo.fleet import ORDER
+from services.settings import Settings
+
+
+class Ran(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+
+class Runner:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ran:
+        with pytest.raises(SystemExit) as ended:
+            run(list(arguments))
+        return Ran(ended.value.code or 0, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def platetrail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    for name in [name for name in os.environ if name.startswith("PLATETRAIL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "120")
+    return Runner(capsys)
+
+
+def commands() -> list[list[str]]:
+    found = []
+    for info in build().registered_commands:
+        found.append([info.name or ""])
+    for group in build().registered_groups:
+        assert group.typer_instance is not None
+        found += [[group.name or "", info.name or ""] for info in group.typer_instance.registered_commands]
+    return found
+
+
+def test_every_command_is_there() -> None:
+    names = {" ".join(words) for words in commands()}
+    assert names == {
+        "demo",
+        "simulate",
+        "token",
+        "search trajectory",
+        "camera add",
+        "camera list",
+        "camera retire",
+        "audit list",
+        "audit verify",
+        "db init",
+        "db migrate",
+        *(f"serve {name}" for name in ORDER),
+    }
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_teaches(platetrail: Runner, words: Sequence[str]) -> None:
+    ran = platetrail(*words, "--help")
+    assert ran.code == 0
+    assert "Reads PLATETRAIL_" in ran.out if words[0] == "serve" else f"platetrail {' '.join(words)}" in ran.out
+    if words[0] != "serve":
+        assert "Example" in ran.out
+
+
+def test_the_first_help_names_the_first_steps_and_the_exit_codes(platetrail: Runner) -> None:
+    ran = platetrail("--help")
+    assert ran.code == 0
+    assert "platetrail demo" in ran.out
+    assert "Exit codes: 0 done; 1 checked" in ran.out
+    listed = [name for name in ("demo", "search", "camera", "audit", "serve", "db", "token", "simulate")]
+    places = [ran.out.index(f"│ {name} ") for name in listed]
+    assert places == sorted(places)
+
+
+def test_the_command_line_knows_every_purpose() -> None:
+    assert {one.value for one in PurposeName} == set(PURPOSES)
+
+
+QUESTION = ("search", "trajectory", "--purpose", "stolen_vehicle", "--authority", "none", "--url", "http://127.0.0.1:9")
+
+
+def test_a_plate_is_not_taken_from_the_command_line(platetrail: Runner) -> None:
+    ran = platetrail(*QUESTION, "--plate", "XQ7O41")
+    assert ran.code == 2
+    assert "does not belong on a command line" in ran.err
+    assert "XQ7O41" not in ran.err
+
+
+def test_without_a_token_nothing_is_asked(platetrail: Runner) -> None:
+    ran = platetrail(*QUESTION)
+    assert ran.code == 2
+    assert ran.err.strip() == "platetrail: no token: set PLATETRAIL_TOKEN, or name a file with --token-file"
+
+
+def test_an_empty_standard_input_is_no_plate(platetrail: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATETRAIL_TOKEN", "x")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    ran = platetrail(*QUESTION)
+    assert ran.code == 2
+    assert "no plate was given" in ran.err
+
+
+@pytest.mark.parametrize("command", [("audit", "list", "--user", "ada"), ("audit", "list", "--case", "24-1")])
+def test_users_and_cases_are_not_taken_from_the_command_line(platetrail: Runner, command: tuple[str, ...]) -> None:
+    ran = platetrail(*command, "--url", "http://127.0.0.1:9", "--token-file", os.devnull)
+    assert ran.code == 2
+
+
+def test_unusable_settings_are_named_and_not_shown(platetrail: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATETRAIL_LISTEN_PORT", "secret-text")
+    ran = platetrail("db", "migrate")
+    assert ran.code == 2
+    assert ran.err.strip() == "platetrail: unusable settings: PLATETRAIL_LISTEN_PORT (int_parsing)"
+
+
+NOW = datetime(2026, 7, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("now", NOW),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("1.5h", NOW - timedelta(minutes=90)),
+        ("7d", NOW - timedelta(days=7)),
+        ("2026-07-01T08:00:00-06:00", datetime(2026, 7, 1, 8, tzinfo=timezone(-timedelta(hours=6)))),
+        ("2026-07-01T08:00:00Z", datetime(2026, 7, 1, 8, tzinfo=UTC)),
+    ],
+)
+def test_moments_are_understood(text: str, at: datetime) -> None:
+    found = options.moment(text, NOW)
+    assert found == at
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("text", ["2026-07-01T08:00:00", "yesterday", "7", "-7d", "2026-07-01"])
+def test_moments_without_an_offset_or_meaning_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        options.moment(text, NOW)
+
+
+def test_private_files_are_private_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_text("old and longer")
+    file.chmod(0o644)
+    options.write_private(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_problem_becomes_one_line() -> None:
+    body = {
+        "status": 422,
+        "title": "Unusable",
+        "detail": "No.",
+        "errors": [{"pointer": "/window/to", "detail": "late"}],
+    }
+    answer = httpx.Response(422, content=json.dumps(body))
+    assert explain("search", answer) == "the search service answered 422: No. [window.to: late]"
+    assert explain("search", httpx.Response(502, text="<html>")) == "the search service answered 502: Bad Gateway"
+    assert "PLATETRAIL_TOKEN" in explain("search", httpx.Response(401))
+
+
+@pytest.fixture
+def development(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("PLATETRAIL_ENVIRONMENT", "development")
+    monkeypatch.setenv("PLATETRAIL_TOKEN_PRIVATE_KEY_FILE", str(tmp_path / "private.pem"))
+    monkeypatch.setenv("PLATETRAIL_TOKEN_PUBLIC_KEY_FILE", str(tmp_path / "public.pem"))
+    return tmp_path
+
+
+TOKEN = ("token", "--person", "ada", "--agency", "copper-mesa-so", "--role", "investigator", "--role", "auditor")
+
+
+def test_the_local_issuer_warns_and_its_token_is_valid(platetrail: Runner, development: Path) -> None:
+    ran = platetrail(*TOKEN, "--new-key")
+    assert ran.code == 0
+    assert "DEVELOPMENT ISSUER" in ran.err
+    settings = Settings()
+    verifier = Verifier(
+        (development / "public.pem").read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience
+    )
+    asker = verifier.verify(ran.out.strip())
+    assert (asker.person, asker.agency, asker.roles) == ("ada", "copper-mesa-so", {"investigator", "auditor"})
+    assert stat.S_IMODE((development / "private.pem").stat().st_mode) == 0o600
+    again = platetrail(*TOKEN, "--new-key")
+    assert again.code == 2
+    assert "never overwritten" in again.err
+    assert again.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PLATETRAIL_ENVIRONMENT", "production"),
+        ("PLATETRAIL_LISTEN_HOST", "0.0.0.0"),
+        ("PLATETRAIL_LISTEN_ALL", '["127.0.0.1", "192.0.2.7"]'),
+        ("PLATETRAIL_LISTEN_ALL", '["some-host.example"]'),
+    ],
+)
+def test_the_local_issuer_refuses_outside_development(
+    platetrail: Runner, development: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert platetrail(*TOKEN, "--new-key").code == 0
+    monkeypatch.setenv(name, value)
+    ran = platetrail(*TOKEN)
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "the local issuer works only" in ran.err
+
+
+def test_the_environment_must_be_named(platetrail: Runner, development: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLATETRAIL_ENVIRONMENT")
+    assert platetrail(*TOKEN).code == 2
