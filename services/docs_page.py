@@ -88,7 +88,7 @@ class _Operation:
             f'<section id="{self.anchor}" aria-labelledby="{self.anchor}-title">'
             f'<h2 id="{self.anchor}-title"><span class="verb {self.verb}">{self.verb.upper()}</span> '
             f"<code>{escape(self.path)}</code></h2>",
-            f'<p class="summary">{escape(said.get("summary", ""))}</p>' if said.get("summary") else "",
+            f'<p class="summary">{_inline(said.get("summary", ""))}</p>' if said.get("summary") else "",
             _prose(said.get("description", "")),
             self._access(),
             self._parameters(),
@@ -109,7 +109,7 @@ class _Operation:
             one = _resolved(self._document, one)
             needed = "required" if one.get("required") else "optional"
             kind = _kind(self._document, one.get("schema", {}))
-            says = escape(one.get("description") or one.get("schema", {}).get("description") or "")
+            says = _inline(one.get("description") or one.get("schema", {}).get("description") or "")
             rows += (
                 f'<tr><th scope="row"><code>{escape(one["name"])}</code></th><td>{escape(one["in"])}, {needed}</td>'
                 f"<td>{kind}</td><td>{says}</td></tr>"
@@ -130,7 +130,7 @@ class _Operation:
         for status, answer in sorted(self._said.get("responses", {}).items()):
             answer = _resolved(self._document, answer)
             content = self._content(answer)
-            says = escape(answer.get("description", ""))
+            says = _inline(answer.get("description", ""))
             colour = "good" if status.startswith("2") else "bad"
             line = f'<span class="status {colour}">{escape(status)}</span> {says}'
             shown = f"<details><summary>{line}</summary>{content}</details>" if content else f"<p>{line}</p>"
@@ -241,8 +241,8 @@ def _inner(document: Json, schema: Json) -> Json:
 
 def _meaning(document: Json, schema: Json, depth: int) -> str:
     full = _resolved(document, schema)
-    says = escape(schema.get("description") or full.get("description") or "")
-    if "default" in full:
+    says = _inline(schema.get("description") or full.get("description") or "")
+    if full.get("default") is not None:
         says += f" <small>Default: <code>{escape(_pretty(full['default']))}</code></small>"
     if depth >= DEEPEST or not _inner(document, full).get("properties"):
         return says
