@@ -1,0 +1,72 @@
+"""Rows of the index are checked before a whole batch could fail on one."""
+
+import random
+from typing import Any
+
+import pytest
+
+from ingest.adapters import sql
+from ingest.rows import COLUMNS, Row, Unfit, newest, rows
+from schemas import tables
+from schemas.detections import Attribute, Candidate
+from tests.support.detections import NOW, sighting
+
+
+def test_a_row_has_every_column_of_the_table_once() -> None:
+    assert sorted(COLUMNS) == sorted(tables.SIGHTING.c.keys())
+    for statement in (sql.CREATE_INCOMING, sql.UPSERT):
+        assert all(column in statement for column in COLUMNS)
+
+
+def test_a_row_says_what_the_sighting_says() -> None:
+    item = sighting(
+        revision=3,
+        candidates=(Candidate(plate="ABC0000", confidence=0.5),),
+        make=Attribute(value="bmw", confidence=0.25),
+        colour=Attribute(value="white"),
+        doubts=("low_confidence", "clock_skew"),
+    )
+    [row] = rows([item])
+    said = dict(zip(COLUMNS, row.values, strict=True))
+    assert row.key == (item.pass_id, item.captured_at, item.plate_key)
+    assert (row.revision, said["revision"]) == (3, 3)
+    assert said["candidates"] == b'[{"plate":"ABC0000","confidence":0.5}]'
+    assert (said["make"], said["make_confidence"]) == ("bmw", 0.25)
+    assert (said["colour"], said["colour_confidence"]) == ("white", None)
+    assert (said["body"], said["body_confidence"]) == (None, None)
+    assert said["doubts"] == "low_confidence,clock_skew"
+    assert (said["latitude"], said["owner"], said["plate"]) == (42.3601, "north", "ABC0000")
+    assert dict(zip(COLUMNS, rows([sighting()])[0].values, strict=True))["doubts"] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plate_raw": "x" * 33},
+        {"plate_raw": "AB\0C"},
+        {"make": Attribute(value="m" * 41)},
+        {"body": Attribute(value="suv", confidence=1.5)},
+        {"plate_confidence": float("nan")},
+        {"region_confidence": -0.1},
+        {"lane": 40_000},
+        {"heading_deg": 1e300},
+        {"captured_at": NOW.replace(tzinfo=None)},
+    ],
+)
+def test_what_the_table_would_refuse_is_refused_without_being_quoted(changes: dict[str, Any]) -> None:
+    with pytest.raises(Unfit) as refusal:
+        rows([sighting(**changes)])
+    assert not [value for value in changes.values() if str(value) in str(refusal.value)]
+
+
+def test_of_one_key_the_highest_revision_is_kept() -> None:
+    first, second, other = rows([sighting(0), sighting(0, revision=1), sighting(1)])
+    assert newest([first, second, other]) == newest([second, first, other]) == [second, other]
+
+
+def test_keeping_the_newest_does_not_depend_on_the_order() -> None:
+    batch = rows([sighting(number, revision=revision) for number in range(5) for revision in range(5)])
+    want: set[Row] = set(newest(batch))
+    for seed in range(20):
+        random.Random(seed).shuffle(batch)
+        assert set(newest(batch)) == want

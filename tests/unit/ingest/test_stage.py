@@ -1,0 +1,351 @@
+"""The runner of batch stages: what it does with each message, and when it moves the offsets."""
+
+import asyncio
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from ingest.adapters.memory import InMemory
+from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
+from ingest.errors import Unavailable
+from ingest.ports import Fetched
+from ingest.stage import Limits, Stage, Work
+from schemas import wire
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from tests.support.detections import NOW, detection
+
+SOON = Limits(outage_s=0.2, first_wait_s=0.001, longest_wait_s=0.01, failures=5)
+Function = Callable[[Sequence[Detection]], Sequence[Detection | DeadLetter | None]]
+
+
+async def spin_until(condition: Callable[[], bool]) -> None:
+    """Let the other tasks run until it is so: nothing here waits for time to pass."""
+    while not condition():  # noqa: ASYNC110 - what is watched has no event, and must not need one for a test
+        await asyncio.sleep(0)
+
+
+class Rig:
+    """A stage on a topic in memory."""
+
+    def __init__(self, function: Function = list, *, limits: Limits = SOON, max_records: int = 100, state: Any = None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InMemory)
+            self.topic = MemoryTopic("detections", partitions=2)
+            self.sink: MemorySink[Detection] = MemorySink()
+            self.letters: MemorySink[DeadLetter] = MemorySink()
+        self.source = MemorySource(self.topic, max_records)
+        self.stop = asyncio.Event()
+        self.stage = Stage(
+            self.source,
+            Work(name="enricher", decode=partial(wire.decode, shape=Detection), function=function),
+            self.sink,
+            self.letters,
+            state=state,
+            limits=limits,
+            clock=lambda: NOW,
+        )
+
+    def put(self, *items: Detection | bytes) -> None:
+        for number, item in enumerate(items):
+            self.topic.put(item if isinstance(item, bytes) else wire.encode(item), partition=number % 2)
+
+    async def drain(self) -> None:
+        """Run until everything is committed, then stop."""
+        running = asyncio.create_task(self.stage.run(self.stop))
+        await spin_until(lambda: not self.topic.lag() or running.done())
+        self.stop.set()
+        await running
+
+
+async def test_every_message_is_written_once_and_then_committed() -> None:
+    rig = Rig(max_records=7)
+    items = [detection(number) for number in range(50)]
+    rig.put(*items)
+    await rig.drain()
+    assert sorted(rig.sink.items, key=lambda item: item.captured_at) == items
+    assert rig.letters.items == []
+    assert (rig.stage.counts.fetched, rig.stage.counts.written) == (50, 50)
+
+
+async def test_nothing_is_committed_before_the_write_is_acknowledged() -> None:
+    rig = Rig()
+    rig.put(detection())
+    entered, acknowledge = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemorySink[Detection]):
+        async def write(self, items: Sequence[Detection]) -> None:
+            entered.set()
+            await acknowledge.wait()
+            await super().write(items)
+
+    with pytest.warns(InMemory):
+        slow = Slow()
+    rig.stage._sink = slow
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await entered.wait()
+    rig.stop.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert rig.topic.lag() == 1
+    assert not running.done(), "it stops only after the batch at hand"
+    acknowledge.set()
+    await running
+    assert rig.topic.lag() == 0
+    assert slow.items == [detection()]
+
+
+async def test_a_kill_between_write_and_commit_does_the_batch_again_and_loses_nothing() -> None:
+    rig = Rig()
+    rig.put(detection(0), detection(1))
+
+    async def killed(fetched: Fetched) -> bool:
+        raise asyncio.CancelledError
+
+    rig.source.commit = killed  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await rig.stage.run(rig.stop)
+    assert rig.topic.lag() == 2
+    after = Rig()
+    after.topic, after.source = rig.topic, MemorySource(rig.topic)
+    after.stage._source, after.stage._parts = after.source, (after.source,)
+    await after.drain()
+    assert after.sink.items == rig.sink.items == [detection(0), detection(1)]
+
+
+async def test_what_is_no_message_becomes_a_dead_letter_without_its_bytes() -> None:
+    rig = Rig()
+    rig.put(detection(0), b'{"v":1,"driver":"planted"}', detection(1), b"\xff", b'{"v":99}')
+    rig.topic.put(None)
+    await rig.drain()
+    assert len(rig.sink.items) == 2
+    assert {letter.reason for letter in rig.letters.items} == {"undecodable"}
+    assert sorted(letter.size_bytes or 0 for letter in rig.letters.items) == [0, 1, 8, 26]
+    assert all(letter.detection is None and letter.camera_id is None for letter in rig.letters.items)
+    assert len({letter.letter_id for letter in rig.letters.items}) == 4
+    assert b"planted" not in b"".join(wire.encode(letter) for letter in rig.letters.items)
+
+
+def raise_on(numbers: set[int]) -> Function:
+    poison = {detection(number).event_id for number in numbers}
+
+    def function(batch: Sequence[Detection]) -> Sequence[Detection]:
+        if any(item.event_id in poison for item in batch):
+            raise KeyError("planted")
+        return batch
+
+    return function
+
+
+@pytest.mark.parametrize("poison", [{0}, {49}, {3, 4, 30}, {1, 11, 21, 31}])
+async def test_a_message_on_which_the_function_raises_stands_alone(poison: set[int]) -> None:
+    rig = Rig(raise_on(poison))
+    rig.put(*(detection(number) for number in range(50)))
+    with capture_logs() as logs:
+        await rig.drain()
+    assert {letter.camera_id for letter in rig.letters.items} == {"cam-1"}
+    assert [letter.reason for letter in rig.letters.items] == ["poisoned"] * len(poison)
+    assert {letter.detection for letter in rig.letters.items} == {detection(number) for number in poison}
+    assert len(rig.sink.items) == 50 - len(poison)
+    [line] = [line for line in logs if line["event"] == "poisoned"]
+    assert line["errors"] == {"KeyError": len(poison)}
+    assert "planted" not in str(logs)
+
+
+async def test_too_many_failures_in_a_row_end_the_worker_with_nothing_committed() -> None:
+    rig = Rig(max_records=6)
+    rig.put(*[b"no message"] * 12)
+    with pytest.raises(Exception, match="more than 5 messages in a row"):
+        await rig.drain()
+    assert rig.topic.lag() == 12
+    assert rig.letters.items == []
+
+
+async def test_failures_are_counted_in_a_row_over_batches() -> None:
+    rig = Rig(max_records=1)
+    for value in [b"no message"] * 5 + [wire.encode(detection())] + [b"no message"] * 5:
+        rig.topic.put(value)
+    await rig.drain()
+    assert len(rig.letters.items) == 10
+    for _ in range(6):
+        rig.topic.put(b"no message")
+    rig.stop.clear()
+    with pytest.raises(Exception, match="in a row"):
+        await rig.drain()
+
+
+async def test_a_dropped_read_leaves_a_count_and_nothing_else() -> None:
+    rig = Rig(lambda batch: [None for _ in batch])
+    rig.put(detection(0), detection(1))
+    with capture_logs() as logs:
+        await rig.drain()
+    assert (rig.sink.items, rig.letters.items, rig.stage.counts.dropped) == ([], [], 2)
+    assert str(detection(0).event_id) not in str(logs)
+    assert "ABC" not in str(logs)
+
+
+async def test_an_outage_is_waited_for_and_nothing_is_committed_meanwhile() -> None:
+    rig = Rig(limits=Limits(outage_s=60, first_wait_s=0.001, longest_wait_s=0.002))
+    rig.put(detection())
+    rig.sink.failing = 5
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    while rig.sink.failing:
+        assert rig.topic.lag() == 1
+        await asyncio.sleep(0)
+    await spin_until(lambda: not rig.topic.lag())
+    rig.stop.set()
+    await running
+    assert rig.sink.items == [detection()]
+    assert rig.sink.writes == 6
+
+
+async def test_an_outage_that_lasts_ends_the_worker() -> None:
+    rig = Rig()
+    rig.put(detection())
+    rig.sink.failing = 10**9
+    with pytest.raises(Unavailable):
+        await rig.drain()
+    assert rig.topic.lag() == 1
+
+
+async def test_it_can_be_stopped_in_an_outage() -> None:
+    rig = Rig(limits=Limits(outage_s=10**9, first_wait_s=10**9))
+    rig.put(detection())
+    rig.sink.failing = 10**9
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.sink.writes > 0)
+    rig.stop.set()
+    await running
+    assert rig.topic.lag() == 1
+
+
+async def test_an_error_that_nobody_expected_ends_the_worker() -> None:
+    rig = Rig()
+    rig.put(detection())
+
+    class Broken(MemorySink[Detection]):
+        async def write(self, items: Sequence[Detection]) -> None:
+            raise ZeroDivisionError
+
+    with pytest.warns(InMemory):
+        rig.stage._sink = Broken()
+    with pytest.raises(ZeroDivisionError):
+        await rig.drain()
+    assert rig.topic.lag() == 1
+
+
+async def test_a_batch_of_lost_partitions_is_not_written() -> None:
+    rig = Rig()
+    rig.put(detection())
+    fetched = await _started(rig.source)
+    await rig.source.rebalance()
+    async with rig.source.holding(fetched) as ours:
+        assert not ours
+    await rig.drain()
+    assert rig.sink.items == [detection()], "it was fetched again, and written once"
+
+
+async def test_partitions_are_given_up_between_batches_only() -> None:
+    rig = Rig()
+    rig.put(detection())
+    fetched = await _started(rig.source)
+    async with rig.source.holding(fetched) as ours:
+        assert ours
+        leaving = asyncio.create_task(rig.source.rebalance())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not leaving.done()
+        assert await rig.source.commit(fetched)
+    await leaving
+    assert rig.topic.lag() == 0
+
+
+async def test_a_refused_commit_is_no_error_and_counts_nothing() -> None:
+    rig = Rig()
+    rig.put(detection())
+    commit = rig.source.commit
+    refused: list[Fetched] = []
+
+    async def refuse_once(fetched: Fetched) -> bool:
+        if refused:
+            return await commit(fetched)
+        refused.append(fetched)
+        await rig.source.start()  # positions go back, as after a rebalance
+        return False
+
+    rig.source.commit = refuse_once  # type: ignore[method-assign]
+    await rig.drain()
+    assert rig.sink.items == [detection(), detection()]
+    assert rig.stage.counts.written == 1
+
+
+class LaggingState:
+    """State that learns of a camera when it is asked to catch up."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self.asked = 0
+
+    async def caught_up(self) -> None:
+        self.asked += 1
+        self.known = True
+
+    def function(self, batch: Sequence[Detection]) -> list[Detection | DeadLetter]:
+        return [item if self.known else _unknown(item) for item in batch]
+
+
+def _unknown(item: Detection) -> DeadLetter:
+    return DeadLetter(letter_id=item.event_id, stage="enricher", reason="unknown_camera", at=NOW)
+
+
+async def test_a_registry_that_lags_is_caught_up_before_a_camera_counts_as_unknown() -> None:
+    state = LaggingState()
+    rig = Rig(state.function, state=state)
+    rig.put(detection(0), detection(1))
+    await rig.drain()
+    assert (len(rig.sink.items), rig.letters.items, state.asked) == (2, [], 1)
+
+
+async def test_a_camera_that_stays_unknown_is_a_dead_letter() -> None:
+    state = LaggingState()
+    rig = Rig(lambda batch: [_unknown(item) for item in batch], state=state)
+    rig.put(detection(0))
+    await rig.drain()
+    assert ([letter.reason for letter in rig.letters.items], state.asked) == (["unknown_camera"], 1)
+
+
+async def test_parts_are_started_first_and_stopped_whatever_happens() -> None:
+    seen: list[str] = []
+
+    class Part:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def start(self) -> None:
+            seen.append(f"start {self.name}")
+
+        async def stop(self) -> None:
+            seen.append(f"stop {self.name}")
+
+    rig = Rig(raise_on(set()))
+    rig.stage._parts = (Part("a"), Part("b"), rig.source)
+    rig.put(*[b"no message"] * 6)
+    with pytest.raises(Exception, match="in a row"):
+        await rig.stage.run(rig.stop, lambda: seen.append("ready"))
+    assert seen == ["start a", "start b", "ready", "stop b", "stop a"]
+
+
+async def test_a_function_that_forgets_an_item_is_an_error() -> None:
+    rig = Rig(lambda batch: batch[1:])
+    rig.put(detection(0), detection(1))
+    with pytest.raises(AssertionError, match="one outcome for each item"):
+        await rig.drain()
+
+
+async def _started(source: MemorySource) -> Fetched:
+    await source.start()
+    return await source.fetch()
