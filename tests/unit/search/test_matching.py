@@ -110,6 +110,12 @@ def test_only_open_passes_are_carried_and_no_plate_with_them() -> None:
     assert "ABC123" not in msgspec.json.encode(anchors).decode()
 
 
+def test_a_pass_is_open_to_the_last_moment_of_its_window() -> None:
+    _, anchors = points([row(0), row(30, camera_id="cam-2")], SOUGHT, WINDOW_S)
+    later, _ = points([row(30)], SOUGHT, WINDOW_S, anchors)
+    assert later == []
+
+
 def test_the_anchors_that_are_carried_are_bounded() -> None:
     rows = [row(index / 100, camera_id=f"cam-{index}") for index in range(3 * MAX_ANCHORS)]
     _, anchors = points(rows, SOUGHT, WINDOW_S)
