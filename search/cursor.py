@@ -61,7 +61,7 @@ class Cursors:
         cursor = Cursor(intent, carry, delivered, _person(person), _question(request), expires)
         nonce = secrets.token_bytes(_NONCE)
         sealed = nonce + self._cipher.encrypt(nonce, msgspec.json.encode(cursor), _CONTEXT)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        return _text(sealed)
 
     def open(self, person: str, request: TrajectoryRequest) -> Cursor:
         """Return the cursor of a person's request.
@@ -81,6 +81,8 @@ class Cursors:
     def _decrypt(self, text: str) -> Cursor:
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            if _text(sealed) != text:  # the last character has bits that a decoder ignores
+                raise ValueError
             opened = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _CONTEXT)
             return msgspec.json.decode(opened, type=Cursor)
         except (binascii.Error, ValueError, InvalidTag, msgspec.DecodeError):
@@ -97,3 +99,7 @@ def _person(person: str) -> str:
 
 def _question(request: TrajectoryRequest) -> str:
     return hashlib.sha256(_BODIES.encode(msgspec.structs.replace(request, cursor=None))).hexdigest()
+
+
+def _text(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
