@@ -211,7 +211,7 @@ def _shape(document: Json, schema: Json, depth: int) -> str:
     needed = set(inner.get("required", []))
     rows = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code>{_mark(name in needed)}</th>'
-        f"<td>{_kind(document, one)}</td><td>{_meaning(document, one, depth)}</td></tr>"
+        f"<td>{_kind(document, one)}</td><td>{_meaning(document, one)}</td></tr>{_members(document, one, depth)}"
         for name, one in inner["properties"].items()
     )
     prefix = f"<p>{_kind(document, full)}</p>" if inner is not full and depth == 0 else ""
@@ -239,14 +239,21 @@ def _inner(document: Json, schema: Json) -> Json:
     return schema
 
 
-def _meaning(document: Json, schema: Json, depth: int) -> str:
+def _meaning(document: Json, schema: Json) -> str:
     full = _resolved(document, schema)
     says = _inline(schema.get("description") or full.get("description") or "")
     if full.get("default") is not None:
         says += f" <small>Default: <code>{escape(_pretty(full['default']))}</code></small>"
+    return says
+
+
+def _members(document: Json, schema: Json, depth: int) -> str:
+    """Return a row with the members of an object, or of the objects in a list, folded."""
+    full = _resolved(document, schema)
     if depth >= DEEPEST or not _inner(document, full).get("properties"):
-        return says
-    return f"{says}<details><summary>members</summary>{_shape(document, full, depth + 1)}</details>"
+        return ""
+    shape = _shape(document, full, depth + 1)
+    return f'<tr class="inner"><td colspan="3"><details><summary>members</summary>{shape}</details></td></tr>'
 
 
 def _prose(text: str) -> str:
