@@ -162,8 +162,13 @@ class GreedyLog:
     async def _connected(self) -> Store:
         if self._store is None or self._store.closed:
             self._drop()
-            self._store = await self._connect()
-            await self._store.check()
+            store = await self._connect()
+            try:
+                await store.check()
+            except BaseException:
+                store.terminate()
+                raise
+            self._store = store
         return self._store
 
     async def _refused(self, batch: list[_Waiting], error: LogRefused) -> None:
