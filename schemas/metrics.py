@@ -16,26 +16,7 @@ GATEWAY_ITEMS: Final = Metric(
     "Items that cameras pushed, by format, by what became of them (accepted, dropped, rejected) and by reason.",
     ("format", "status", "reason"),
 )
-GATEWAY_ANSWERS: Final = Metric(
-    "platetrail_gateway_answers_total",
-    "Answers of the gateway's own routes, by HTTP status.",
-    ("code",),
-)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",
-)
-STAGE_RECORDS: Final = Metric(
-    "platetrail_stage_records_total",
-    "Records that a batch stage took, by stage and by outcome (written, dropped, set_aside).",
-    ("stage", "outcome"),
-)
-DEAD_LETTERS: Final = Metric(
-    "platetrail_dead_letters_total",
-    "Messages that could not be used, by stage and reason.",
-    ("stage", "reason"),
-)
-RELAY_RECORDS: Final = Metric(
-    "platetrail_relay_records_total",
-    "Registry changes that were carried from the outbox to the stream.",
 )

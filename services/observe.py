@@ -21,7 +21,7 @@ from starlette.responses import Response
 from schemas.problems import MEDIA_TYPE, Problem
 from services.settings import Settings
 
-OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
 """The paths of every service that answer without credentials; a test walks all routes of all services against it."""
 
 

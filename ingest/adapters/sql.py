@@ -62,3 +62,17 @@ PURGE: Final = "select reads.purge($1, $2)"
 FORGET_CLAIMS: Final = "delete from audit.claim where at < clock_timestamp() - interval '24 hours' returning at"
 
 MAINTAINING: Final = ("NOW", "MAKE_DAY", "DAYS", "OWNERS_BEFORE", "OWNERS_OF_DAY", "DROP_DAY", "PURGE", "FORGET_CLAIMS")
+
+# What follows is of the relaying role.
+
+OUTBOX_WAITING: Final = "select id, topic, key, value from registry.outbox order by id limit $1"
+
+OUTBOX_DONE: Final = "delete from registry.outbox where id = any($1::bigint[])"
+
+OUTBOX_CAMERAS: Final = """
+select camera_id, owner, name, latitude, longitude, timezone, heading_deg, clock_use, clock_offset_s,
+    clock_uncertainty_s, key_prefix, key_sha256, active, registered_at, revision
+from registry.camera order by camera_id
+"""
+
+RELAYING: Final = ("OUTBOX_WAITING", "OUTBOX_DONE", "OUTBOX_CAMERAS")

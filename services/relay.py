@@ -1,0 +1,107 @@
+"""The relay: changes of the camera registry, from the database to the stream. Run it as `python -m services.relay`.
+
+It makes the topics first, and corrects what was changed on them by hand: retention is a promise.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from ingest import relay
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.outbox import Outbox
+from ingest.adapters.registry import KafkaRegistry
+from ingest.adapters.topics import ensure_topics
+from ingest.errors import Unavailable
+from services.observe import run_worker
+from services.settings import Settings
+
+NAME: Final = "relay"
+POLL_S: Final = 0.2
+RETRY_S: Final = 1.0
+
+
+class Relay:
+    """The outbox and the stream."""
+
+    def __init__(self, outbox: Outbox, publisher: KafkaPublisher, registry: KafkaRegistry) -> None:
+        """Know both ends, and the registry as its readers see it."""
+        self._outbox = outbox
+        self._publisher = publisher
+        self._registry = registry
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Connect, `run`, and disconnect. Raises Unavailable if the broker is not there at the start."""
+        try:
+            async with self._publisher, self._registry:
+                await self.run(stop)
+        finally:
+            await self._outbox.stop()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Empty the outbox, bring the stream up to the table, then carry changes as they come, until `stop` is set.
+
+        An outage is waited out. Raises Misconfigured.
+        """
+        log = structlog.get_logger()
+        reconciled = False
+        waiting = False
+        while not stop.is_set():
+            try:
+                carried = await relay.carry(self._outbox, self._publisher)
+                if not carried and not reconciled:
+                    await self._reconcile()
+                    reconciled = True
+                    log.info("ready")
+                waiting = False
+                delay_s = 0.0 if carried else POLL_S
+            except Unavailable as error:
+                if not waiting:
+                    log.warning("waiting", reason=str(error))
+                waiting = True
+                delay_s = RETRY_S
+            await _pause(stop, delay_s)
+
+    async def _reconcile(self) -> None:
+        await self._registry.caught_up()
+        published, ahead = await relay.reconcile(self._outbox, self._registry, self._publisher)
+        log = structlog.get_logger()
+        log.info("reconciled", published=published)
+        if ahead:
+            log.error("the stream is ahead of the table", cameras=ahead, cause="was the database set back?")
+
+
+def build(settings: Settings) -> Relay:
+    """Return the relay; nothing is connected yet. Needs a running event loop. Raises ValueError without a database."""
+    if not settings.database_url:
+        raise ValueError("PLATETRAIL_DATABASE_URL is not set")
+    timeout_s = settings.publish_timeout_s
+    return Relay(
+        Outbox(settings.database_url),
+        KafkaPublisher(settings.kafka_bootstrap, timeout_s=timeout_s),
+        KafkaRegistry(settings.kafka_bootstrap, timeout_s=timeout_s),
+    )
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """See to the topics, then relay until `stop` is set."""
+    for change in await ensure_topics(settings.kafka_bootstrap):
+        structlog.get_logger().info("topics", change=change)
+    await build(settings).work(stop)
+
+
+async def _pause(stop: asyncio.Event, delay_s: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), delay_s)
+    except TimeoutError:
+        return
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()
