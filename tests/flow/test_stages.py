@@ -1,0 +1,281 @@
+"""From a detection in the stream to a row of the index, on Apache Kafka and PostgreSQL."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.registry import KafkaRegistry
+from ingest.errors import Misconfigured
+from ingest.ports import Fetched
+from schemas import topics
+from schemas.cameras import Camera
+from schemas.detections import Attribute, Candidate, Detection, event_id
+from schemas.sightings import Sighting
+from services import enricher, indexer
+from services.demo.kafka import Kafka
+from services.settings import Settings
+from tests.support import stages
+from tests.support.cameras import camera
+from tests.support.database import Database
+from tests.support.detections import detection, sighting
+from tests.support.topics import Tail, make_topics, tail, write
+from tests.support.wait import until, until_async
+
+INDEXER, ENRICHER = "platetrail-indexer", "platetrail-enricher"
+_numbers = itertools.count(1)
+
+
+class Flow(NamedTuple):
+    """Servers, a publisher, and a camera of this test's own."""
+
+    kafka: Kafka
+    database: Database
+    publisher: KafkaPublisher
+    camera: Camera
+    dead_letters: Tail
+    sightings: Tail
+
+    @property
+    def settings(self) -> Settings:
+        return stages.settings(self.kafka.bootstrap, self.database)
+
+    def detection(self, number: int = 0, **changes: Any) -> Detection:
+        own = self.camera.camera_id
+        return detection(
+            number, **{**_lately(number), "camera_id": own, "event_id": event_id(own, str(number)), **changes}
+        )
+
+    def sighting(self, number: int = 0, **changes: Any) -> Sighting:
+        own = self.camera.camera_id
+        return sighting(
+            number, **{**_lately(number), "camera_id": own, "pass_id": event_id(own, str(number)), **changes}
+        )
+
+    async def rows(self) -> list[Any]:
+        return await stages.rows_of(self.database, self.camera.camera_id)
+
+    async def index(self) -> list[Any]:
+        """Run an indexer until it has worked everything off; return this camera's rows."""
+        async with stages.running(indexer.build(self.settings)):
+            await stages.until_worked_off(self.kafka.bootstrap, INDEXER)
+        return await self.rows()
+
+    async def enrich(self) -> None:
+        """Run an enricher until it has worked everything off."""
+        async with (
+            KafkaRegistry(self.kafka.bootstrap, timeout_s=30) as registry,
+            stages.running(enricher.build(self.settings, registry)),
+        ):
+            await stages.until_worked_off(self.kafka.bootstrap, ENRICHER)
+
+
+def _lately(number: int) -> dict[str, datetime]:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {"captured_at": today - timedelta(hours=1) + timedelta(seconds=number)}
+
+
+@pytest_asyncio.fixture
+async def flow(kafka: Kafka, database: Database) -> AsyncIterator[Flow]:
+    await make_topics(kafka.bootstrap)
+    await stages.from_now_on(kafka.bootstrap)
+    await stages.make_days(database, stages.around_today())
+    own, _ = camera(f"flow-{next(_numbers)}")
+    async with (
+        KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher,
+        tail(kafka.bootstrap, topics.DEAD_LETTERS) as dead_letters,
+        tail(kafka.bootstrap, topics.SIGHTINGS) as sightings,
+    ):
+        await stages.put_cameras(publisher, own)
+        yield Flow(kafka, database, publisher, own, dead_letters, sightings)
+
+
+async def test_a_detection_becomes_a_row(flow: Flow) -> None:
+    item = flow.detection(
+        plate_raw="2xx-042",
+        candidates=(Candidate(plate="2XX042", confidence=0.93),),
+        region="us-ma",
+        make=Attribute(value="BMW", confidence=0.5),
+        colour=Attribute(value="White"),
+    )
+    await stages.put_detections(flow.publisher, [item])
+    await flow.enrich()
+    [row] = await flow.index()
+    assert (row["pass_id"], row["captured_at"], row["revision"]) == (item.event_id, item.captured_at, 0)
+    assert (row["plate"], row["plate_key"], row["plate_raw"]) == ("2XX042", "2XX042", "2xx-042")
+    assert (row["region"], row["make"], row["make_confidence"], row["colour"]) == ("US-MA", "bmw", 0.5, "white")
+    assert (row["owner"], row["latitude"], row["timezone"]) == ("north", 42.3601, "America/New_York")
+    assert row["candidates"] == b'[{"plate":"2XX042","confidence":0.93}]'
+    assert row["received_at"] == item.received_at
+    assert row["doubts"] is None
+
+
+async def test_workers_of_their_own_do_the_same(flow: Flow, tmp_path: Path) -> None:
+    workers = [stages.Worker(name, flow.settings, tmp_path) for name in ("enricher", "indexer")]
+    try:
+        for worker in workers:
+            worker.wait_until_ready()
+        await stages.put_detections(flow.publisher, [flow.detection(number) for number in range(300)])
+
+        async def there() -> bool:
+            return len(await flow.rows()) == 300
+
+        await until_async(there, "300 rows are there")
+    finally:
+        for worker in workers:
+            worker.stop()
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert [worker.lines()[-1]["event"] for worker in workers] == ["stopped", "stopped"]
+    assert await stages.lag(flow.kafka.bootstrap, INDEXER) == 0
+    logged = "".join(worker.output() for worker in workers)
+    assert "ABC" not in logged
+    assert not list(Path.cwd().glob("platetrail-*-data")), "Faust makes a folder for tables that we do not have"
+
+
+async def test_what_is_pushed_twice_is_indexed_once(flow: Flow) -> None:
+    items = [flow.detection(number) for number in range(20)]
+    await stages.put_detections(flow.publisher, items + items)
+    await flow.enrich()
+    assert len(await flow.index()) == 20
+    await stages.put_detections(flow.publisher, items)
+    await flow.enrich()
+    assert len(await flow.index()) == 20
+
+
+async def test_of_two_revisions_in_one_batch_the_higher_is_kept(flow: Flow) -> None:
+    both = [flow.sighting(0, skew_s=1.0), flow.sighting(0, revision=1, skew_s=2.0)]
+    await stages.put_sightings(flow.publisher, [*both, both[0]])
+    [row] = await flow.index()
+    assert (row["revision"], row["skew_s"]) == (1, 2.0)
+
+
+async def test_a_revision_that_comes_late_does_not_win(flow: Flow) -> None:
+    for revision in (1, 0, 2, 1):
+        item = flow.sighting(0, revision=revision, skew_s=float(revision), make=Attribute(value=f"make {revision}"))
+        await stages.put_sightings(flow.publisher, [item])
+        await flow.index()
+    [row] = await flow.rows()
+    assert (row["revision"], row["skew_s"], row["make"]) == (2, 2.0, "make 2")
+
+
+async def test_what_cannot_be_used_is_a_dead_letter(flow: Flow) -> None:
+    stranger = camera("nobody-registered-this")[0]
+    own = flow.camera.camera_id
+    await write(flow.kafka.bootstrap, topics.DETECTIONS, (own.encode(), b'{"v":1,"driver":"planted"}'))
+    await write(flow.kafka.bootstrap, topics.SIGHTINGS, (b"ABC", b"\xffplanted"))
+    wrong = flow.detection(1, owner="west")
+    unknown = detection(2, **_lately(2), camera_id=stranger.camera_id)
+    expired = flow.detection(3, captured_at=datetime.now(UTC) - timedelta(days=31))
+    await stages.put_detections(flow.publisher, [flow.detection(0), wrong, unknown, expired])
+    poison = flow.sighting(7, plate_raw="x" * 33)
+    await stages.put_sightings(flow.publisher, [poison])
+    await flow.enrich()
+    rows = await flow.index()
+
+    assert [row["pass_id"] for row in rows] == [flow.detection(0).event_id]
+    enrichers = await stages.letters(flow.dead_letters, "enricher")
+    assert sorted(letter.reason for letter in enrichers) == ["undecodable", "unknown_camera", "wrong_owner"]
+    assert {letter.detection for letter in enrichers} == {None, wrong, unknown}
+    undecodable, poisoned = sorted(await stages.letters(flow.dead_letters, "indexer"), key=lambda one: one.reason)[::-1]
+    assert (poisoned.reason, poisoned.camera_id, poisoned.detection) == ("poisoned", own, None)
+    assert (undecodable.reason, undecodable.size_bytes) == ("undecodable", 8)
+    letters, sightings = await flow.dead_letters.records(), await flow.sightings.records()
+    written = b"".join(value for key, value in letters + sightings if key != b"ABC")
+    assert b"planted" not in written
+    assert str(expired.event_id).encode() not in written
+
+
+async def test_a_camera_that_is_registered_late_is_waited_for(flow: Flow) -> None:
+    """The registry's record is written after the enricher has started, and before the detection."""
+    late, _ = camera(f"{flow.camera.camera_id}-late")
+    async with (
+        KafkaRegistry(flow.kafka.bootstrap, timeout_s=30) as registry,
+        stages.running(enricher.build(flow.settings, registry)),
+    ):
+        await stages.put_cameras(flow.publisher, late)
+        await stages.put_detections(flow.publisher, [flow.detection(0, camera_id=late.camera_id)])
+        await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+    await flow.index()
+    assert len(await stages.rows_of(flow.database, late.camera_id)) == 1
+
+
+async def test_offsets_move_only_after_the_transaction(flow: Flow) -> None:
+    await stages.put_sightings(flow.publisher, [flow.sighting(number) for number in range(50)])
+    stage = indexer.build(flow.settings)
+    source = stage._source
+    seen: list[int] = []
+
+    async def killed(_: Fetched) -> bool:
+        seen.append(len(await flow.rows()))
+        raise asyncio.CancelledError
+
+    source.commit = killed  # type: ignore[method-assign]
+    before = await stages.committed(flow.kafka.bootstrap, INDEXER)
+    with pytest.raises(asyncio.CancelledError):
+        await stage.run(asyncio.Event())
+    assert seen[0] > 0, "at the commit of the offsets the rows are visible to everybody"
+    assert await stages.committed(flow.kafka.bootstrap, INDEXER) == before
+    rows = await flow.index()
+    assert len(rows) == len({row["pass_id"] for row in rows}) == 50
+
+
+async def test_a_read_without_a_day_stops_the_worker_and_nothing_of_its_batch_is_passed_over(
+    flow: Flow, tmp_path: Path
+) -> None:
+    day = datetime.now(UTC) - timedelta(days=17)
+    items = [flow.sighting(0), flow.sighting(1, captured_at=day)]
+    await stages.put_sightings(flow.publisher, items)
+    worker = stages.Worker("indexer", flow.settings, tmp_path)
+    try:
+        until(lambda: worker.returncode is not None, "the worker has ended")
+    finally:
+        worker.kill()
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert (last["event"], last["error"]) == ("failed", "Misconfigured")
+    assert "no day" in last["reason"]
+    assert "ABC" not in worker.output()
+    assert await stages.lag(flow.kafka.bootstrap, INDEXER) > 0
+
+    await stages.make_days(flow.database, [day.date()])
+    assert len(await flow.index()) == 2
+
+
+async def test_a_database_that_refuses_us_stops_the_worker(flow: Flow) -> None:
+    url = flow.database.url("platetrail_relay")
+    await stages.put_sightings(flow.publisher, [flow.sighting(0)])
+    stage = indexer.build(stages.settings(flow.kafka.bootstrap, database_url=url))
+    with pytest.raises(Misconfigured, match="SQLSTATE 42501") as refusal:
+        await stage.run(asyncio.Event())
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__context__ is None
+    assert len(await flow.index()) == 1
+
+
+async def test_messages_that_expired_unread_are_counted_aloud(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
+    await stages.put_sightings(flow.publisher, [flow.sighting(0)])
+    await stages.move(flow.kafka.bootstrap, INDEXER, beyond=1000)
+    rows = await flow.index()
+    assert len(rows) == 1
+    assert "expired_unread" in capsys.readouterr().out
+
+
+async def test_two_indexers_share_the_work_and_lose_none_of_it(flow: Flow) -> None:
+    items = [flow.sighting(number) for number in range(3000)]
+    first = indexer.build(stages.settings(flow.kafka.bootstrap, flow.database, batch_records=50))
+    second = indexer.build(stages.settings(flow.kafka.bootstrap, flow.database, batch_records=50, instance="2"))
+    async with stages.running(first):
+        await stages.put_sightings(flow.publisher, items)
+        async with stages.running(second):
+            await stages.put_sightings(flow.publisher, items)
+            await stages.until_worked_off(flow.kafka.bootstrap, INDEXER)
+    assert first.counts.written > 0
+    assert second.counts.written > 0
+    rows = await flow.rows()
+    assert sorted(row["pass_id"] for row in rows) == sorted(item.pass_id for item in items)

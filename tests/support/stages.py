@@ -1,0 +1,197 @@
+"""Enricher and indexer in tests: inside the test's process, or as processes of their own as users run them."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ingest import deadletter
+from ingest.adapters.batches import sighting_key
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.stage import Stage
+from schemas import topics, wire
+from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from schemas.sightings import Sighting
+from services.demo.places import ROOT
+from services.demo.process import Child
+from services.settings import Settings
+from tests.support.database import Database
+from tests.support.topics import Tail, admin
+from tests.support.wait import until_async
+
+SOURCES: Mapping[str, str] = {"platetrail-enricher": topics.DETECTIONS, "platetrail-indexer": topics.SIGHTINGS}
+"""Each stage's group, and the topic it reads."""
+
+
+def settings(bootstrap: str, database: Database | None = None, **changes: Any) -> Settings:
+    """Return the settings of a stage on these servers."""
+    url = database.url("platetrail_ingest") if database is not None else ""
+    return Settings(**{"kafka_bootstrap": bootstrap, "database_url": url, "session_timeout_s": 6.0, **changes})
+
+
+class Worker(Child):
+    """A stage as a process: `python -m services.<name>`."""
+
+    def __init__(self, name: str, of: Settings, folder: Path) -> None:
+        """Start it; its log is in the folder."""
+        env = {
+            "PLATETRAIL_KAFKA_BOOTSTRAP": of.kafka_bootstrap,
+            "PLATETRAIL_DATABASE_URL": of.database_url,
+            "PLATETRAIL_INSTANCE": of.instance,
+            "PLATETRAIL_BATCH_RECORDS": str(of.batch_records),
+            "PLATETRAIL_SESSION_TIMEOUT_S": str(of.session_timeout_s),
+            "PLATETRAIL_OUTAGE_LIMIT_S": str(of.outage_limit_s),
+            "PLATETRAIL_LOG_LEVEL": of.log_level,
+        }
+        argv = [sys.executable, "-m", f"services.{name}"]
+        super().__init__(name, argv, log_file=folder / f"{name}.log", env=env, cwd=ROOT)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return what it logged since this start."""
+        whole = self.output().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        """Return its log lines of one event."""
+        return [line for line in self.lines() if line["event"] == event]
+
+    def wait_until_ready(self) -> None:
+        """Wait for its own word. Raises ChildError if it ends first."""
+        self.wait_ready(lambda: bool(self.said("ready")), 60)
+
+
+@asynccontextmanager
+async def running(stage: Stage[Any, Any]) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run a stage while the block runs, then stop it as a signal would. Raises what it raised."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(stage.run(stop, ready.set))
+    await asyncio.wait({task, asyncio.ensure_future(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield task
+    finally:
+        ready.set()
+        stop.set()
+        await asyncio.wait({task})
+    await task
+
+
+async def from_now_on(bootstrap: str) -> None:
+    """Move both groups to the end of their topics: what other tests have written is passed over."""
+    for group in SOURCES:
+        await move(bootstrap, group)
+
+
+async def move(bootstrap: str, group: str, beyond: int = 0) -> None:
+    """Move a group to the end of its topic, or beyond it.
+
+    As its member `1`: a worker that stopped is still a member (a static one) until its session ends, and a group with
+    members takes offsets from nobody else.
+    """
+    topic = SOURCES[group]
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=group, group_instance_id=f"{group}-1", enable_auto_commit=False
+    )
+    consumer.subscribe([topic])
+    await consumer.start()
+
+    async def whole() -> bool:
+        return len(consumer.assignment()) == topics.load(topic).partitions
+
+    try:
+        await until_async(whole, "one member has all partitions")
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        await consumer.commit({at: end + beyond for at, end in ends.items()})
+    finally:
+        await consumer.stop()
+
+
+async def committed(bootstrap: str, group: str) -> dict[int, int]:
+    """Return partition -> the broker's word on a group's offset; partitions without one are left out."""
+    async with admin(bootstrap) as client:
+        found = await client.list_consumer_group_offsets(group)
+    return {at.partition: one.offset for at, one in found.items() if at.topic == SOURCES[group] and one.offset >= 0}
+
+
+async def lag(bootstrap: str, group: str) -> int:
+    """Return how many messages a group has not committed."""
+    done = await committed(bootstrap, group)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
+    await consumer.start()
+    try:
+        topic = SOURCES[group]
+        parts = [TopicPartition(topic, number) for number in range(topics.load(topic).partitions)]
+        consumer.assign(parts)
+        ends, starts = await consumer.end_offsets(parts), await consumer.beginning_offsets(parts)
+    finally:
+        await consumer.stop()
+    return sum(end - done.get(at.partition, starts[at]) for at, end in ends.items())
+
+
+async def until_worked_off(bootstrap: str, group: str, limit_s: float = 120.0) -> None:
+    """Wait until a group has committed everything."""
+
+    async def done() -> bool:
+        return await lag(bootstrap, group) == 0
+
+    await until_async(done, f"{group} has no lag", limit_s)
+
+
+async def put_detections(publisher: KafkaPublisher, items: Iterable[Detection]) -> None:
+    """Publish detections as the gateway does."""
+    records = [(item.camera_id.encode(), wire.encode(item)) for item in items]
+    assert not any(await publisher.publish(topics.DETECTIONS, records))
+
+
+async def put_sightings(publisher: KafkaPublisher, items: Iterable[Sighting]) -> None:
+    """Publish sightings as the enricher does."""
+    assert not any(
+        await publisher.publish(topics.SIGHTINGS, [(sighting_key(item), wire.encode(item)) for item in items])
+    )
+
+
+async def put_cameras(publisher: KafkaPublisher, *cameras: Camera) -> None:
+    """Publish cameras as the relay does."""
+    records = [(camera.camera_id.encode(), wire.encode(camera)) for camera in cameras]
+    assert not any(await publisher.publish(topics.CAMERAS, records))
+
+
+async def letters(since: Tail, stage: str) -> list[DeadLetter]:
+    """Return the dead letters of a stage in a tail of their topic, each checked to stand under its key."""
+    found = [(key, wire.decode(value, DeadLetter)) for key, value in await since.records()]
+    assert all(key == deadletter.key(letter) for key, letter in found)
+    return [letter for _, letter in found if letter.stage == stage]
+
+
+async def make_days(database: Database, days: Iterable[date]) -> None:
+    """Make days of the index, as maintain does."""
+    connection = await asyncpg.connect(database.url("platetrail_maintain"))
+    for day in days:
+        await connection.execute("select reads.make_day($1)", day)
+    await connection.close()
+
+
+def around_today() -> Sequence[date]:
+    """Return yesterday, today and tomorrow."""
+    today = datetime.now(UTC).date()
+    return [today + timedelta(days=shift) for shift in (-1, 0, 1)]
+
+
+async def rows_of(database: Database, camera_id: str) -> list[asyncpg.Record]:
+    """Return a camera's rows of the index, in order of capture, as a superuser sees them."""
+    connection = await asyncpg.connect(database.superuser_url)
+    try:
+        found: list[asyncpg.Record] = await connection.fetch(
+            "select * from reads.sighting where camera_id = $1 order by captured_at, pass_id, plate_key", camera_id
+        )
+    finally:
+        await connection.close()
+    return found
