@@ -51,19 +51,19 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
 
 async def administer(url: str, statements: Iterable[str]) -> None:
-    """Run statements at a PostgreSQL URL of a superuser, each its own transaction, up to the first that fails.
+    """Run statements at a PostgreSQL URL of a superuser, up to the first that fails.
 
-    Raises what asyncpg and SQLAlchemy raise; their texts may hold a statement, and a statement a password.
+    Each text is a transaction. Raises what asyncpg and SQLAlchemy raise, whose texts may hold a password.
     """
     engine = create_async_engine(
         url.replace("postgresql://", "postgresql+asyncpg://", 1),
         poolclass=pool.NullPool,
         isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
     )
     try:
         async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
             for statement in statements:
-                await connection.exec_driver_sql(statement)
+                await driver.execute(statement)  # the simple query protocol: a text may hold several statements
     finally:
         await engine.dispose()

@@ -1,0 +1,224 @@
+"""The commands against a running installation: register, push, ask, review, verify; and the database's own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from schemas.migrations import roles
+from services.demo.places import ROOT
+from services.demo.postgres import Postgres
+from services.demo.question import choose
+from services.simulate.truth import read_truth
+from services.simulate.world import ASKING, build
+from tests.support.demo import DemoRun
+
+Platetrail = Callable[..., subprocess.CompletedProcess[str]]
+
+ASK = ("search", "trajectory", "--purpose", "stolen_vehicle", "--authority", "none", "--from", "4d")
+
+
+@pytest.fixture
+def platetrail(running: DemoRun, tmp_path: Path) -> Platetrail:
+    """The command, with the variables that the demo offers."""
+    return command(tmp_path, running.environment())
+
+
+def command(folder: Path, variables: dict[str, str]) -> Platetrail:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PLATETRAIL_")}
+    env = {**plain, **variables, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+    def call(*words: str, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "services.cli", *words],
+            cwd=folder,
+            env={**env, **more},
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+def token(platetrail: Platetrail, role: str, person: str = "ada", agency: str = ASKING.agency_id) -> str:
+    ran = platetrail("token", "--person", person, "--agency", agency, "--role", role)
+    assert ran.returncode == 0, ran.stderr
+    assert "DEVELOPMENT ISSUER" in ran.stderr
+    return ran.stdout.strip()
+
+
+@pytest.fixture
+def plate(running: DemoRun) -> str:
+    """The plate that the demo asked for."""
+    return choose(build(1), read_truth(running.home / "run" / "truth.jsonl")).vehicle.plate
+
+
+def test_an_investigator_asks_and_an_auditor_sees_it(platetrail: Platetrail, plate: str, tmp_path: Path) -> None:
+    investigator, auditor = token(platetrail, "investigator"), token(platetrail, "auditor", "ruth")
+    asked = platetrail(*ASK, "--receipt", "receipt.json", text=f"{plate}\nCLI-CASE-7\n", PLATETRAIL_TOKEN=investigator)
+    assert asked.returncode == 0, asked.stderr
+    assert "UNVERIFIED LEAD" in asked.stdout
+    assert "withheld: 1 owner (no grant: 1)" in asked.stdout
+    assert "map, north up" in asked.stdout
+
+    listed = platetrail("audit", "list", "--case", "-", "--json", text="CLI-CASE-7\n", PLATETRAIL_TOKEN=auditor)
+    assert listed.returncode == 0, listed.stderr
+    (entry,) = json.loads(listed.stdout)["entries"]
+    assert entry["disclosures"]["person"] == "ada"
+    assert entry["disclosures"]["question"]["plate"] == plate
+    assert entry["end"]["kind"] == "outcome"
+    assert plate not in json.dumps(entry["public"])
+
+    table = platetrail(
+        "audit", "list", "--user", "-", "--purpose", "stolen_vehicle", text="ada\n", PLATETRAIL_TOKEN=auditor
+    )
+    assert table.returncode == 0, table.stderr
+    assert "CLI-CASE-7" in table.stdout
+    assert "This reading is entry" in table.stderr
+
+    verified = platetrail("audit", "verify", "--against", "receipt.json")
+    assert verified.returncode == 0, verified.stderr
+    assert "The log is whole, and agrees with 1 older receipt." in verified.stdout
+
+
+def test_the_answer_comes_as_json_and_geojson_page_by_page(platetrail: Platetrail, plate: str) -> None:
+    investigator = token(platetrail, "investigator")
+    question = f"{plate}\nCLI-CASE-8\n"
+    whole = platetrail(*ASK, "--json", text=question, PLATETRAIL_TOKEN=investigator)
+    points = json.loads(whole.stdout)["points"]
+    assert len(points) >= 8
+
+    paged = platetrail(*ASK, "--json", "--all", "--limit", "3", text=question, PLATETRAIL_TOKEN=investigator)
+    pages = [json.loads(line) for line in paged.stdout.splitlines()]
+    assert len(pages) > 2
+    assert len({page["intent"] for page in pages}) == 1
+    assert [point["pass_id"] for page in pages for point in page["points"]] == [point["pass_id"] for point in points]
+
+    geo = json.loads(platetrail(*ASK, "--geojson", text=question, PLATETRAIL_TOKEN=investigator).stdout)
+    assert geo["type"] == "FeatureCollection"
+
+
+def test_a_receipt_of_another_log_is_found_out(platetrail: Platetrail, plate: str, tmp_path: Path) -> None:
+    investigator = token(platetrail, "investigator")
+    platetrail(*ASK, "--receipt", "receipt.json", text=f"{plate}\nCLI-CASE-9\n", PLATETRAIL_TOKEN=investigator)
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps({**receipt, "root": "00" * 32}))
+    ran = platetrail("audit", "verify", "--against", "other.json")
+    assert ran.returncode == 1
+    assert "rewritten" in ran.stdout
+    (tmp_path / "longer.json").write_text(json.dumps({**receipt, "size": receipt["size"] + 1000}))
+    ran = platetrail("audit", "verify", "--against", "longer.json", "--json")
+    assert ran.returncode == 1
+    assert [one["problem"] for one in json.loads(ran.stdout)["findings"]] == ["cut"]
+
+
+def test_an_operator_registers_lists_and_retires_a_camera(platetrail: Platetrail, tmp_path: Path) -> None:
+    operator = token(platetrail, "camera_operator", "otto", "some-agency")
+    place = ("--latitude", "39.7", "--longitude", "-105.2", "--timezone", "America/Denver")
+    add = ("camera", "add", "test-cam-1", "--name", "A bridge", *place)
+    added = platetrail(*add, "--key-file", "cam.key", PLATETRAIL_TOKEN=operator)
+    assert added.returncode == 0, added.stderr
+    key = (tmp_path / "cam.key").read_text().strip()
+    assert key.startswith("ptk_")
+    assert key not in added.stdout + added.stderr
+
+    again = platetrail(*add, PLATETRAIL_TOKEN=operator)
+    assert again.returncode == 3
+    assert len(again.stderr.splitlines()) == 1
+    assert again.stderr.startswith("platetrail: the search service answered 409: ")
+
+    listed = json.loads(platetrail("camera", "list", "--json", PLATETRAIL_TOKEN=operator).stdout)["cameras"]
+    assert [one["camera_id"] for one in listed] == ["test-cam-1"]
+    assert "A bridge" in platetrail("camera", "list", PLATETRAIL_TOKEN=operator).stdout
+    assert platetrail("camera", "retire", "test-cam-1", PLATETRAIL_TOKEN=operator).returncode == 0
+    listed = json.loads(platetrail("camera", "list", "--json", PLATETRAIL_TOKEN=operator).stdout)["cameras"]
+    assert [one["active"] for one in listed] == [False]
+
+
+def test_refusals_are_one_line_with_exit_code_3(platetrail: Platetrail, plate: str) -> None:
+    auditor = token(platetrail, "auditor")
+    ran = platetrail(*ASK, text=f"{plate}\nX-1\n", PLATETRAIL_TOKEN=auditor)
+    assert ran.returncode == 3
+    assert ran.stderr.startswith("platetrail: the search service answered 403")
+    assert len(ran.stderr.splitlines()) == 1
+    assert plate not in ran.stderr
+
+    investigator = token(platetrail, "investigator")
+    ran = platetrail(*ASK, "--note", "test", text=f"{plate}\nX-1\n", PLATETRAIL_TOKEN=investigator)
+    assert ran.returncode == 3
+    assert "422" in ran.stderr
+    assert "note" in ran.stderr
+    ran = platetrail("audit", "list", PLATETRAIL_TOKEN=investigator)
+    assert ran.returncode == 3
+    ran = platetrail("audit", "list", PLATETRAIL_TOKEN="no-token")
+    assert ran.returncode == 3
+    assert "PLATETRAIL_TOKEN" in ran.stderr
+
+
+def test_a_service_that_is_away_is_exit_code_4(platetrail: Platetrail) -> None:
+    ran = platetrail("audit", "list", "--url", "http://127.0.0.1:9", PLATETRAIL_TOKEN="x")
+    assert ran.returncode == 4
+    assert "does not answer" in ran.stderr
+    ran = platetrail("audit", "verify", PLATETRAIL_AUDITING_DATABASE_URL="postgresql://x:y@127.0.0.1:9/z")
+    assert ran.returncode == 4
+
+
+def test_a_simulation_registers_its_cameras_and_pushes(platetrail: Platetrail, tmp_path: Path) -> None:
+    ran = platetrail("simulate", "--keys", "keys.json")
+    assert ran.returncode == 2
+    assert "--register makes one" in ran.stderr
+    refused = platetrail("simulate", "--register", "--keys", "keys.json", PLATETRAIL_ENVIRONMENT="production")
+    assert refused.returncode == 2
+    # The demo has registered the cameras of seed 1.
+    world = ("--seed", "2", "--vehicles", "20", "--days", "0.5")
+    taken = platetrail("simulate", "--register", "--keys", "keys.json", "--vehicles", "20")
+    assert taken.returncode == 3
+    assert "409" in taken.stderr
+    pushed = platetrail("simulate", "--register", "--keys", "keys.json", "--truth", "truth.jsonl", *world)
+    if "409" in pushed.stderr:
+        pytest.skip("both worlds have a camera of one name")
+    assert pushed.returncode == 0, pushed.stderr
+    assert "accepted" in pushed.stderr
+    assert read_truth(tmp_path / "truth.jsonl").reads
+
+
+async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Path) -> None:
+    platetrail = command(tmp_path, {"PLATETRAIL_SUPERUSER_URL": postgres.superuser_url()})
+    passwords = {role: postgres.url(role).split(":")[2].split("@")[0] for role in roles.LOGINS}
+    (tmp_path / "passwords.json").write_text(json.dumps(passwords))
+    made = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
+    assert made.returncode == 0, made.stderr
+    again = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
+    assert again.returncode == 4
+    assert "42P04" in again.stderr  # duplicate_database
+    for word in passwords.values():
+        assert word not in made.stdout + made.stderr + again.stderr
+
+    url = postgres.url(roles.MIGRATE, "by_hand")
+    for _ in range(2):
+        migrated = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url)
+        assert migrated.returncode == 0, migrated.stderr
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval("select count(*) from pg_tables where schemaname = 'audit'") > 3
+    await connection.close()
+    refused = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url.replace("@", "x@"))
+    assert refused.returncode == 4
+    assert "28P01" in refused.stderr  # invalid_password
+
+
+def test_the_made_passwords_are_random_and_private(tmp_path: Path) -> None:
+    platetrail = command(tmp_path, {"PLATETRAIL_SUPERUSER_URL": "postgresql://postgres:x@127.0.0.1:9/postgres"})
+    ran = platetrail("db", "init", "--passwords", "new.json")
+    assert ran.returncode == 4
+    words = json.loads((tmp_path / "new.json").read_text())
+    assert words.keys() == roles.LOGINS.keys()
+    assert len(set(words.values())) == len(words)
+    assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0

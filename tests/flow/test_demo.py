@@ -1,0 +1,235 @@
+"""The demo as a user runs it: it agrees with the truth, is shut to the network, keeps secrets, and leaves nothing."""
+
+import ipaddress
+import itertools
+import re
+import signal
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+import psutil
+import pytest
+
+from services.demo.fleet import ORDER, ROLES
+from services.demo.folder import Folder
+from services.demo.people import AUDITOR, INVESTIGATOR, People
+from services.demo.question import CASE
+from services.simulate.truth import read_truth
+from tests.support import leaks
+from tests.support.demo import SERVICES_UP, DemoRun, lives
+from tests.support.wait import until
+
+MAY_BE_AWAY = {"maintain"}
+"""Services that are connected to the database only while they have something to do there."""
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoRun, int]:
+    run = DemoRun(Path(tmp_path_factory.mktemp("once")), "--once")
+    return run, run.wait()
+
+
+def test_once_ends_with_0_since_the_answer_agrees_with_the_truth(once: tuple[DemoRun, int]) -> None:
+    run, code = once
+    text = run.output()
+    assert code == 0, text
+    for words in ("UNVERIFIED LEAD", "not complete", "withheld: 1 owner", "The log is whole", "agrees with the truth"):
+        assert words in text, words
+    counts = re.search(r"passes expected: (\d+)\s+returned: (\d+)\s+in (\d+) time zones", text)
+    assert counts is not None, text
+    expected, returned, zones = map(int, counts.groups())
+    assert returned >= expected >= 8
+    assert zones >= 2
+    silent = re.search(r"grants nothing: (\d+) in truth, (\d+) through the gate \(which gave (\d+) reads", text)
+    assert silent is not None, text
+    in_truth, through, gave = map(int, silent.groups())
+    assert in_truth >= 1
+    assert through == 0
+    assert gave >= expected
+
+
+def test_once_leaves_logs_and_nothing_else(once: tuple[DemoRun, int]) -> None:
+    run, _ = once
+    assert {path.name for path in run.home.iterdir()} == {"lock", "logs"}
+    logs = {path.name for path in (run.home / "logs").iterdir()}
+    assert logs == {f"{name}.log" for name in (*ORDER, "kafka", "postgres")}
+    assert [path for folder in run.elsewhere for path in folder.rglob("*")] == []
+    assert [one for one in psutil.process_iter() if _mentions(one, str(run.home))] == []
+
+
+def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) -> None:
+    ports: dict[str, set[int]] = {}
+    for process in running.family():
+        for connection in process.net_connections(kind="all"):
+            if connection.family == socket.AF_UNIX:
+                assert not _listens_on_a_path(connection), connection
+                continue
+            if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM:
+                address = ipaddress.ip_address(connection.laddr.ip)
+                mapped = getattr(address, "ipv4_mapped", None) or address
+                assert mapped.is_loopback, (_name(process), connection)
+                ports.setdefault(_name(process), set()).add(connection.laddr.port)
+    counted = {name: len(found) for name, found in ports.items()}
+    assert counted == {"java": 2, "postgres": 1, "gateway": 1, "search": 1, "auditing": 1}
+    urls = running.environment()
+    for name in ("gateway", "search", "auditing"):
+        assert urls[f"PLATETRAIL_{name.upper()}_URL"] == f"http://127.0.0.1:{ports[name].copy().pop()}"
+
+
+async def test_each_service_is_in_the_database_under_its_own_role(running: DemoRun) -> None:
+    connection = await asyncpg.connect(_superuser_url(running))
+    try:
+        rows = await connection.fetch(
+            "select a.usename, a.client_port, r.rolsuper, r.rolcreaterole or r.rolcreatedb or r.rolbypassrls as mighty,"
+            " exists (select from pg_class c where c.relowner = r.oid) as owns"
+            " from pg_stat_activity a join pg_roles r on r.rolname = a.usename"
+            " where a.client_port is not null and a.pid <> pg_backend_pid()"
+        )
+    finally:
+        await connection.close()
+    local = {
+        one.laddr.port: name
+        for name in ORDER
+        for one in running.service(name).net_connections(kind="tcp")
+        if one.status == psutil.CONN_ESTABLISHED
+    }
+    seen = {(local.get(row["client_port"], "nobody we know"), row["usename"]) for row in rows}
+    assert seen <= set(ROLES.items())
+    assert {name for name, _ in seen} >= ROLES.keys() - MAY_BE_AWAY
+    assert [row for row in rows if row["rolsuper"] or row["mighty"] or row["owns"]] == []
+
+
+def test_each_service_has_its_own_secrets_alone(running: DemoRun) -> None:
+    passwords = {}
+    for name in ORDER:
+        environment = running.service(name).environ()
+        files = {Path(value).name for key, value in environment.items() if key.endswith("_KEY_FILE")}
+        assert ("audit.private.pem" in files) == (name == "auditing")
+        assert "token.private.pem" not in files
+        assert ("PLATETRAIL_DATABASE_URL" in environment) == (name in ROLES)
+        if name in ROLES:
+            url = httpx.URL(environment["PLATETRAIL_DATABASE_URL"])
+            assert url.username == ROLES[name]
+            passwords[name] = url.password
+    assert len(set(passwords.values())) == len(ROLES)
+    for name in ORDER:
+        text = " ".join(running.service(name).environ().values())
+        assert [other for other, word in passwords.items() if word in text] == ([name] if name in ROLES else [])
+
+
+async def test_the_password_of_search_opens_no_other_role(running: DemoRun) -> None:
+    own = running.service("search").environ()["PLATETRAIL_DATABASE_URL"]
+    connection = await asyncpg.connect(own)
+    await connection.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(own.replace("platetrail_search:", "platetrail_auditing:"))
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(running: DemoRun) -> None:
+    second = DemoRun(running.home.parent, "--once")
+    assert second.wait() == 4
+    assert "a demo is running already" in second.output()
+    assert running.alive
+
+
+def test_the_documentation_is_served_by_the_services_themselves(running: DemoRun) -> None:
+    for name in ("gateway", "search", "auditing"):
+        url = running.environment()[f"PLATETRAIL_{name.upper()}_URL"]
+        page = httpx.get(f"{url}/docs", trust_env=False)
+        assert page.status_code == 200
+        assert "/v1/" in page.text
+        assert re.findall(r"""(?:src|href)=["']?(?!#|openapi\.json)([^"'> ]+)""", page.text) == []
+        assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
+
+
+def test_no_plate_user_or_case_is_in_any_log_and_ctrl_c_stops_everything(running: DemoRun) -> None:
+    truth = read_truth(running.home / "run" / "truth.jsonl")
+    texts = {read.detection.plate for read in truth.reads if read.detection.plate}
+    texts |= {vehicle.plate for vehicle in truth.vehicles}
+    assert len(texts) > 500
+    people = [INVESTIGATOR, AUDITOR, CASE, "cameras@"]
+    _provoke(running, truth.vehicles[0].plate)
+    family = running.family()
+    assert len(family) > len(ORDER)
+
+    assert running.end(signal.SIGINT) == 0
+    until(lambda: not any(lives(process) for process in family), "nothing of the demo runs any more")
+    assert {path.name for path in running.home.iterdir()} == {"lock", "logs"}
+    assert [path for folder in running.elsewhere for path in folder.rglob("*")] == []
+
+    logs = running.home / "logs"
+    assert {path.name for path in logs.iterdir()} == {f"{name}.log" for name in (*ORDER, "kafka", "postgres")}
+    assert leaks.in_files(logs, texts, people) == []
+    with (logs / "search.log").open("a") as log:
+        log.write(f'{{"event": "asked", "plate": "{truth.vehicles[0].plate.lower()}"}}\n')
+    assert len(leaks.in_files(logs, texts, people)) == 1
+
+
+def test_a_killed_demo_leaves_no_orphans_and_the_next_one_is_clean(tmp_path: Path) -> None:
+    killed = DemoRun(tmp_path)
+    killed.until(SERVICES_UP)
+    family = killed.family()
+    assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+    until(lambda: not any(lives(process) for process in family), "nothing of the killed demo runs any more")
+    assert (killed.home / "run" / "keys").exists()
+
+    following = DemoRun(tmp_path)
+    following.until(SERVICES_UP)
+    family = following.family()
+    assert following.end(signal.SIGTERM) == 130
+    until(lambda: not any(lives(process) for process in family), "nothing of the stopped demo runs any more")
+    assert {path.name for path in following.home.iterdir()} == {"lock", "logs"}
+
+
+def _provoke(running: DemoRun, plate: str) -> None:
+    """Ask and push in every wrong way, with a plate and a user in it: errors are what logs are made of."""
+    urls = {name: running.environment()[f"PLATETRAIL_{name.upper()}_URL"] for name in ("gateway", "search", "auditing")}
+    people = People(Folder(running.home))
+    tokens = [people.investigator(), people.auditor(), INVESTIGATOR, plate]
+    paths = {"search": "/v1/trajectories", "gateway": "/v1/detections", "auditing": "/v1/audit/entries/query"}
+    bodies: list[bytes] = [
+        msgspec.json.encode({"plate": plate, "user": INVESTIGATOR, "nothing": plate}),
+        msgspec.json.encode([plate]),
+        msgspec.json.encode({plate: INVESTIGATOR}),
+        f'{{"plate": "{plate}"'.encode(),
+    ]
+    statuses: Counter[int] = Counter()
+    with httpx.Client(trust_env=False) as client:
+        for url in urls.values():
+            statuses[client.get(f"{url}/{plate}", params={"plate": plate}).status_code] += 1
+        for token, (name, path), body in itertools.product(tokens, paths.items(), bodies):
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            answer = client.post(urls[name] + path, headers=headers, content=body)
+            assert plate not in answer.text
+            statuses[answer.status_code] += 1
+    assert set(statuses) == {401, 403, 404, 422}
+
+
+def _name(process: psutil.Process) -> str:
+    words = process.cmdline()
+    if words[-2:-1] == ["serve"]:
+        return words[-1]
+    return "demo" if "demo" in words else Path(process.name().rstrip(":")).name
+
+
+def _mentions(process: psutil.Process, text: str) -> bool:
+    try:
+        return lives(process) and text in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _listens_on_a_path(connection: Any) -> bool:
+    return bool(connection.laddr) and connection.status == psutil.CONN_LISTEN
+
+
+def _superuser_url(running: DemoRun) -> str:
+    folder = running.home / "run" / "postgres"
+    password = (folder / "superuser.password").read_text().strip()
+    port = (folder / "data" / "postmaster.pid").read_text().splitlines()[3]
+    return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
