@@ -132,7 +132,11 @@ async def _start(log: GreedyLog, readers: Readers) -> None:
         tell.error("refused to start", error=type(error).__name__, reason=str(error))
         await log.stop()
         raise
-    tell.info("release level", level=RELEASE_LEVEL, covers="the intent's own durable leaf; no checkpoint is signed yet")
+    tell.info(
+        "release level",
+        release_level=RELEASE_LEVEL,
+        covers="the intent's own durable leaf; no checkpoint is signed yet",
+    )
 
 
 def _needed(file: Path | None, name: str) -> Path:
