@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,9 @@ DATABASE_VARIABLE: Final = "PLATETRAIL_AUDITING_DATABASE_URL"
 PATH: Final = "/v1/audit/entries"
 HASHES: Final = ("decisions", "result")
 """Committed values that mean nothing to the eye."""
+UNSAID: Final = ("scope", "type")
+QUESTION_FIRST: Final = ("plate", "match", "region")
+"""Members of a question that come first when it is shown, and members that are not shown."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -177,8 +181,8 @@ def _decoded(answer: bytes) -> dict[str, Any]:
 
 def entries_table(entries: Iterable[Mapping[str, Any]]) -> Table:
     """Return entries as a table: what the leaf says in clear, and what it only commits to."""
-    table = Table(header_style="bold", border_style="dim", pad_edge=False)
-    table.add_column("entry", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
+    table.add_column("entry", justify="right", style="bold cyan")
     table.add_column("kind", no_wrap=True)
     table.add_column("stored, UTC", no_wrap=True)
     table.add_column("in clear, in the leaf")
@@ -203,7 +207,8 @@ def _pairs(values: Mapping[str, Any], without: tuple[str, ...]) -> Text:
         if name in without:
             continue
         if isinstance(value, Mapping):
-            shown = ", ".join(f"{key} {item}" for key, item in value.items() if key not in ("scope", "type", "after"))
+            members = sorted(value.items(), key=lambda one: one[0] not in QUESTION_FIRST)
+            shown = ", ".join(f"{key} {item}" for key, item in members if key not in UNSAID and item is not None)
         else:
             shown = f"{len(value)} passes" if isinstance(value, list) and len(value) > 3 else str(value)
         text.append(f"{name.replace('_', ' ')} ", style="dim").append(f"{shown}\n")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -131,7 +132,7 @@ def show(
     if as_json:
         typer.echo(answer.decode())
         return
-    table = Table(header_style="bold", border_style="dim", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     for heading in ("camera", "name", "position", "time zone", "clock", "active"):
         table.add_column(heading)
     for one in msgspec.json.decode(answer)["cameras"]:

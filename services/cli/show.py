@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.detections import Attribute
-from schemas.queries import Answer, Leg, Point
+from schemas.queries import Answer, Doubt, Leg, Point
 from services.cli.braille import draw
 
 CELLS_A_DAY: Final = 48
@@ -23,6 +23,8 @@ def trajectory(answer: Answer) -> Group:
     parts: list[Panel | Table | Text | Timeline] = [lead(answer)]
     if answer.points:
         parts.append(points_table(answer))
+        if common := shared_doubts(answer.points):
+            parts.append(Text(f" every point: {', '.join(map(_doubt, common))}", style="yellow"))
         if answer.splits:
             parts.append(splits(answer))
         parts.append(timeline(answer.points))
@@ -60,7 +62,7 @@ def points_table(answer: Answer) -> Table:
     table.add_column("read, doubts", overflow="fold", min_width=12)
     table.add_column("vehicle", overflow="fold", min_width=13)
     table.add_column("way here", justify="right", no_wrap=True)
-    legs = {leg.to: leg for leg in answer.legs}
+    legs, common = {leg.to: leg for leg in answer.legs}, shared_doubts(answer.points)
     for number, point in enumerate(answer.points, start=1):
         leg = legs.get(point.pass_id)
         broken = leg is not None and leg.impossible
@@ -68,7 +70,7 @@ def points_table(answer: Answer) -> Table:
             str(number),
             _local(point),
             Text.assemble(point.camera_id.removeprefix("cam-"), "\n", (point.owner, "dim")),
-            _read(point),
+            _read(point, common),
             _vehicle(point),
             Text(_way(leg), style="bold red" if broken else ""),
         )
@@ -81,13 +83,20 @@ def _local(point: Point) -> str:
     return f"{at:%a %d %b}\n{at:%H:%M:%S}" + f"{at:%z}".removesuffix("00")
 
 
-def _read(point: Point) -> Text:
+def shared_doubts(points: Sequence[Point]) -> tuple[Doubt, ...]:
+    """Return the doubts that all of several points have: said once, they do not bury the others."""
+    if len(points) < 2:
+        return ()
+    return tuple(doubt for doubt in points[0].doubts if all(doubt in point.doubts for point in points))
+
+
+def _read(point: Point, common: Sequence[Doubt]) -> Text:
     text = Text(point.plate_raw or point.plate)
     if point.plate_confidence is not None:
         text.append(f" {point.plate_confidence:.0%}", style="dim")
     if point.reads > 1:
         text.append(f"\n{point.reads} reads", style="dim")
-    return text.append("".join(f"\n{_doubt(doubt)}" for doubt in point.doubts), style="yellow")
+    return text.append("".join(f"\n{_doubt(doubt)}" for doubt in point.doubts if doubt not in common), style="yellow")
 
 
 def _doubt(name: str) -> str:

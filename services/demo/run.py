@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rich.console import Console
+from rich.text import Text
 
 from ingest.adapters.topics import ensure_topics
 from schemas import topics
@@ -36,6 +37,7 @@ from services.simulate import count, generate
 from services.simulate.truth import Truth
 from services.simulate.world import ASKING, SILENT, World, build
 
+SKEW: Final = "The clocks are right: the simulator pushes days of reads at once, long after they were made."
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -148,6 +150,8 @@ class Demo:
         steps.chapter(f"{ASKING.agency_id} asks where {vehicle.plate} was")
         answer = questions.ask(question, fleet.url("search"), people.investigator())
         steps.console.print(show.trajectory(answer))
+        if "clock_skew" in show.shared_doubts(answer.points):
+            steps.say(Text(SKEW, style="dim"))
         silent = asyncio.run(record.through_the_gate(answer.intent, postgres, self._folder))
         steps.chapter("The question on the record")
         record.show_entry(steps, fleet.url("auditing"), people.auditor(), answer.intent)

@@ -24,10 +24,9 @@ class Steps:
         with self.console.status(what):
             yield notes
         took = time.monotonic() - began
-        line = Text.assemble(("  ✓ ", "bold green"), what, (f"  {took:.1f} s", "dim"))
+        self.console.print(Text.assemble(("  ✓ ", "bold green"), what, (f"  {took:.1f} s", "dim")))
         if notes:
-            line.append("  " + ", ".join(notes), style="dim")
-        self.console.print(line)
+            self.console.print(Text("    " + ", ".join(notes), style="dim"))
 
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
@@ -37,4 +36,4 @@ class Steps:
     def say(self, *lines: str | Text) -> None:
         """Write lines, indented."""
         for line in lines:
-            self.console.print(Padding(line if isinstance(line, Text) else Text(line), (0, 0, 0, 2)))
+            self.console.print(Padding(line if isinstance(line, Text) else Text(line), (0, 0, 0, 2), expand=False))

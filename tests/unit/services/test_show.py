@@ -123,3 +123,14 @@ def test_a_number_never_covers_half_of_another() -> None:
     assert {int(word) for word in words} <= set(range(1, 32))
     assert "1" in words
     assert "31" in words
+
+
+def test_a_doubt_of_every_point_is_said_once() -> None:
+    doubted = answer(points=3)
+    points = [msgspec.structs.replace(point, doubts=("clock_skew", *point.doubts)) for point in doubted.points]
+    text = printed(show.trajectory(msgspec.structs.replace(doubted, points=tuple(points))))
+    assert "every point: clock skew" in text
+    assert text.count("clock skew") == 1
+    assert text.count("unsure") == 1
+    alone = msgspec.structs.replace(doubted, points=tuple(points[:1]), legs=())
+    assert "every point" not in printed(show.trajectory(alone))
