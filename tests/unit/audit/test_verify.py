@@ -91,7 +91,8 @@ def test_any_one_damaged_row_is_named_and_no_other(data: st.DataObject) -> None:
     position, bit = data.draw(st.integers(0, len(old) - 1)), data.draw(st.integers(0, 7))
     new = old[:position] + bytes([old[position] ^ 1 << bit]) + old[position + 1 :]
     damaged = [*rows]
-    damaged[index] = rows[index]._replace(**{column: new})
+    change: dict[str, Any] = {column: new}
+    damaged[index] = rows[index]._replace(**change)
     report = check(damaged, head(rows))
     assert ("altered", index, index) in found(report)
     assert {item.first for item in report.findings if item.problem in {"altered", "moved", "missing"}} == {index}
