@@ -61,13 +61,13 @@ class Flow(NamedTuple):
     async def rows(self) -> list[Any]:
         return await stages.rows_of(self.database, self.camera.camera_id)
 
-    async def index(self) -> list[Any]:
+    async def indexed(self) -> list[Any]:
         """Run an indexer until it has worked everything off; return this camera's rows."""
         async with stages.running(indexer.build(self.settings)):
             await stages.until_worked_off(self.kafka.bootstrap, INDEXER)
         return await self.rows()
 
-    async def enrich(self) -> None:
+    async def enriched(self) -> None:
         """Run an enricher until it has worked everything off."""
         async with (
             KafkaRegistry(self.kafka.bootstrap, timeout_s=30) as registry,
@@ -105,8 +105,8 @@ async def test_a_detection_becomes_a_row(flow: Flow) -> None:
         colour=Attribute(value="White"),
     )
     await stages.put_detections(flow.publisher, [item])
-    await flow.enrich()
-    [row] = await flow.index()
+    await flow.enriched()
+    [row] = await flow.indexed()
     assert (row["pass_id"], row["captured_at"], row["revision"]) == (item.event_id, item.captured_at, 0)
     assert (row["plate"], row["plate_key"], row["plate_raw"]) == ("2XX042", "2XX042", "2xx-042")
     assert (row["region"], row["make"], row["make_confidence"], row["colour"]) == ("US-MA", "bmw", 0.5, "white")
@@ -141,17 +141,17 @@ async def test_workers_of_their_own_do_the_same(flow: Flow, tmp_path: Path) -> N
 async def test_what_is_pushed_twice_is_indexed_once(flow: Flow) -> None:
     items = [flow.detection(number) for number in range(20)]
     await stages.put_detections(flow.publisher, items + items)
-    await flow.enrich()
-    assert len(await flow.index()) == 20
+    await flow.enriched()
+    assert len(await flow.indexed()) == 20
     await stages.put_detections(flow.publisher, items)
-    await flow.enrich()
-    assert len(await flow.index()) == 20
+    await flow.enriched()
+    assert len(await flow.indexed()) == 20
 
 
 async def test_of_two_revisions_in_one_batch_the_higher_is_kept(flow: Flow) -> None:
     both = [flow.sighting(0, skew_s=1.0), flow.sighting(0, revision=1, skew_s=2.0)]
     await stages.put_sightings(flow.publisher, [*both, both[0]])
-    [row] = await flow.index()
+    [row] = await flow.indexed()
     assert (row["revision"], row["skew_s"]) == (1, 2.0)
 
 
@@ -159,7 +159,7 @@ async def test_a_revision_that_comes_late_does_not_win(flow: Flow) -> None:
     for revision in (1, 0, 2, 1):
         item = flow.sighting(0, revision=revision, skew_s=float(revision), make=Attribute(value=f"make {revision}"))
         await stages.put_sightings(flow.publisher, [item])
-        await flow.index()
+        await flow.indexed()
     [row] = await flow.rows()
     assert (row["revision"], row["skew_s"], row["make"]) == (2, 2.0, "make 2")
 
@@ -175,8 +175,8 @@ async def test_what_cannot_be_used_is_a_dead_letter(flow: Flow) -> None:
     await stages.put_detections(flow.publisher, [flow.detection(0), wrong, unknown, expired])
     poison = flow.sighting(7, plate_raw="x" * 33)
     await stages.put_sightings(flow.publisher, [poison])
-    await flow.enrich()
-    rows = await flow.index()
+    await flow.enriched()
+    rows = await flow.indexed()
 
     assert [row["pass_id"] for row in rows] == [flow.detection(0).event_id]
     enrichers = await stages.letters(flow.dead_letters, "enricher")
@@ -201,7 +201,7 @@ async def test_a_camera_that_is_registered_late_is_waited_for(flow: Flow) -> Non
         await stages.put_cameras(flow.publisher, late)
         await stages.put_detections(flow.publisher, [flow.detection(0, camera_id=late.camera_id)])
         await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
-    await flow.index()
+    await flow.indexed()
     assert len(await stages.rows_of(flow.database, late.camera_id)) == 1
 
 
@@ -221,7 +221,7 @@ async def test_offsets_move_only_after_the_transaction(flow: Flow) -> None:
         await stage.run(asyncio.Event())
     assert seen[0] > 0, "at the commit of the offsets the rows are visible to everybody"
     assert await stages.committed(flow.kafka.bootstrap, INDEXER) == before
-    rows = await flow.index()
+    rows = await flow.indexed()
     assert len(rows) == len({row["pass_id"] for row in rows}) == 50
 
 
@@ -244,7 +244,7 @@ async def test_a_read_without_a_day_stops_the_worker_and_nothing_of_its_batch_is
     assert await stages.lag(flow.kafka.bootstrap, INDEXER) > 0
 
     await stages.make_days(flow.database, [day.date()])
-    assert len(await flow.index()) == 2
+    assert len(await flow.indexed()) == 2
 
 
 async def test_a_database_that_refuses_us_stops_the_worker(flow: Flow) -> None:
@@ -255,13 +255,13 @@ async def test_a_database_that_refuses_us_stops_the_worker(flow: Flow) -> None:
         await stage.run(asyncio.Event())
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None
-    assert len(await flow.index()) == 1
+    assert len(await flow.indexed()) == 1
 
 
 async def test_messages_that_expired_unread_are_counted_aloud(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
     await stages.put_sightings(flow.publisher, [flow.sighting(0)])
     await stages.move(flow.kafka.bootstrap, INDEXER, beyond=1000)
-    rows = await flow.index()
+    rows = await flow.indexed()
     assert len(rows) == 1
     assert "expired_unread" in capsys.readouterr().out
 
