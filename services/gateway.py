@@ -63,8 +63,8 @@ def build(settings: Settings) -> FastAPI:
         return True
 
     install_health(app, ready)
-    describe(app.openapi())
     docs_page.install(app)
+    describe(app.openapi())  # last: a route that is added later makes FastAPI begin the document anew
     return app
 
 
