@@ -15,6 +15,7 @@ TITLES: Final[dict[int, str]] = {
     403: "Not permitted",
     404: "No such resource",
     405: "Method not allowed",
+    408: "Request timeout",
     409: "Conflict",
     413: "Body too large",
     415: "Unsupported media type",

@@ -6,6 +6,8 @@ leaves is. A question that was begun is carried to its end even if the client ha
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal, cast
 
@@ -35,6 +37,9 @@ Format = Literal["json", "geojson"]
 
 BUDGET_S: Final = 2.8
 """Seconds that a request may take in all."""
+
+AT_ONCE: Final = 1024
+"""Questions that are worked on at once; further ones are told to come back."""
 
 
 class NobodyPermits(Forbidden):
@@ -109,10 +114,11 @@ class _Open(msgspec.Struct, frozen=True, kw_only=True):
 class Door:
     """Answers questions. Every public method is safe to call from many requests at once."""
 
-    def __init__(self, parts: Parts, *, budget_s: float = BUDGET_S) -> None:
-        """Ask with these parts; a request has `budget_s` seconds in all."""
+    def __init__(self, parts: Parts, *, budget_s: float = BUDGET_S, at_once: int = AT_ONCE) -> None:
+        """Ask with these parts; a request has `budget_s` seconds in all, and at most `at_once` are worked on."""
         self._parts = parts
         self._budget_s = budget_s
+        self._at_once = at_once
         self._at_work: set[asyncio.Task[bytes]] = set()
 
     async def trajectory(
@@ -124,6 +130,10 @@ class Door:
         idempotency key. Raises Invalid, Forbidden, Conflict; NobodyPermits, which is on the record; Unavailable: what
         was recorded until then has its end, or gets one from the sweeper.
         """
+        if "investigator" not in asker.roles:
+            raise Forbidden("This needs the role investigator.")
+        if len(self._at_work) >= self._at_once:
+            raise Unavailable
         call = _Call(
             asker=asker,
             request=request,
@@ -157,7 +167,8 @@ class Door:
             return await self._ask(call, _Place(intent=cursor.intent, carry=cursor.carry, delivered=cursor.delivered))
         if key is None:
             return await self._ask(call, _Place())
-        held = await parts.keys.hold(person, key, call.request)
+        async with _until(call.deadline):
+            held = await parts.keys.hold(person, key, call.request)
         try:
             return await self._ask(call, _Place(intent=held.intent, lookup=held.lookup))
         finally:
@@ -168,28 +179,25 @@ class Door:
         if not opened.asked.decisions.permitted:
             await self._append(record.denial(opened.asked, _now(), opened.entry))
             raise NobodyPermits(opened.asked.decisions.withheld(), opened.entry.intent, opened.receipt)
-        found, rows = await self._read(call, place, opened)
-        points = msgspec.json.encode(found.points)
-        outcome = await self._append(self._outcome(call, opened, found, len(rows), points))
+        found, points, end = await self._read(call, place, opened)
+        outcome = await self._append(end)
         return self._encode(call, place, opened, found, points, outcome)
 
     async def _open(self, call: _Call, place: _Place) -> _Open:
         """Decide, and record the question: when this returns, and not before, the gate opens for it."""
         parts = self._parts
-        decisions = decide(parts.rules, call.asker, call.request.purpose.code, await parts.owners.known())
-        scope = await parts.scopes.put(decisions.scope_body())
         limit = min(call.request.limit, place.limit)
+        async with _until(call.deadline):
+            decisions = decide(parts.rules, call.asker, call.request.purpose.code, await parts.owners.known())
+            scope = await parts.scopes.put(decisions.scope_body())
         asked = record.Asked(asker=call.asker, request=call.request, format=call.format, decisions=decisions)
         disclosure = disclose("question", record.question(call.request, scope, limit, place.carry))
         if place.intent is None:
             entry = record.intent(asked, _now(), disclosure, parts.lookups, place.lookup)
         else:
             entry = record.page(asked, _now(), disclosure, place.intent)
-        try:
-            async with asyncio.timeout_at(call.deadline):
-                appended = await self._append(entry)
-        except TimeoutError:
-            raise Unavailable from None
+        async with _until(call.deadline):
+            appended = await self._append(entry)
         intent = appended.index if place.intent is None else place.intent
         return _Open(
             asked=asked,
@@ -199,23 +207,17 @@ class Door:
             limit=limit,
         )
 
-    async def _read(self, call: _Call, place: _Place, opened: _Open) -> tuple[Page, list[Row]]:
-        """Read one page; if that fails, the question's end is a failure."""
-        parts = self._parts
+    async def _read(self, call: _Call, place: _Place, opened: _Open) -> tuple[Page, bytes, Entry]:
+        """Read one page; return it, its points' bytes and its outcome. If that fails, the end is a failure."""
         reason: record.FailureReason = "internal"
         try:
-            if asyncio.get_running_loop().time() >= call.deadline:
-                raise TimeoutError
+            _hurry(call.deadline)
             async with asyncio.timeout_at(call.deadline):
-                rows = await parts.index.trajectory(opened.entry.index, opened.disclosure.encoded())
-            found = page(
-                rows,
-                Sought(plate=call.request.plate, region=call.request.region),
-                limit=opened.limit,
-                pass_window_s=parts.pass_window_s,
-                limits=parts.travel,
-                carry=place.carry,
-            )
+                rows = await self._parts.index.trajectory(opened.entry.index, opened.disclosure.encoded())
+            found = self._page(call, place, opened, rows)
+            points = msgspec.json.encode(found.points)
+            end = self._outcome(call, opened, found, len(rows[: opened.limit]), points)
+            _hurry(call.deadline)  # else the record would say that something was delivered, to nobody
         except Unavailable:
             reason = "index_unavailable"
         except TimeoutError:
@@ -223,9 +225,19 @@ class Door:
         except Exception as error:  # noqa: BLE001 - whatever it was, the question needs its end
             structlog.get_logger().error("question failed", error=type(error).__name__)
         else:
-            return found, rows[: opened.limit]
+            return found, points, end
         await self._append(record.failure(opened.asked, _now(), opened.entry, reason))
         raise Unavailable
+
+    def _page(self, call: _Call, place: _Place, opened: _Open, rows: list[Row]) -> Page:
+        return page(
+            rows,
+            Sought(plate=call.request.plate, region=call.request.region),
+            limit=opened.limit,
+            pass_window_s=self._parts.pass_window_s,
+            limits=self._parts.travel,
+            carry=place.carry,
+        )
 
     async def _append(self, entry: Entry) -> Appended:
         try:
@@ -272,6 +284,21 @@ class Door:
             next=following,
         )
         return msgspec.json.encode(answer) if call.format == "json" else geojson.encode(answer, found.previous)
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    """Raise Unavailable when the time (loop time) of a request is up before anything was read."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise Unavailable from None
+
+
+def _hurry(deadline: float) -> None:
+    if asyncio.get_running_loop().time() >= deadline:
+        raise TimeoutError
 
 
 def _now() -> datetime:

@@ -132,10 +132,9 @@ async def _start(log: GreedyLog, readers: Readers) -> None:
         tell.error("refused to start", error=type(error).__name__, reason=str(error))
         await log.stop()
         raise
-    tell.info(
-        "release level",
-        release_level=RELEASE_LEVEL,
-        covers="the intent's own durable leaf; no checkpoint is signed yet",
+    tell.warning(
+        f"release level {RELEASE_LEVEL}",
+        meaning="answers leave as soon as their record is durable in the database; no sealer signs checkpoints",
     )
 
 

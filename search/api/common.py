@@ -1,9 +1,10 @@
 """What the routes share: who asks, bodies of a bounded size, and problem documents for everything that goes wrong."""
 
+import asyncio
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from schemas.problems import MEDIA_TYPE, Problem
@@ -13,6 +14,16 @@ from search.errors import Forbidden, SearchError, TooLarge
 from search.identity import Verifier
 
 JSON: Final = "application/json"
+
+
+BODY_TIMEOUT_S: Final = 10.0
+"""Seconds that a body may take to arrive: a client that sends it byte by byte holds a connection no longer."""
+
+
+class TooSlow(SearchError):
+    """Send the body at once."""
+
+    status = 408
 
 
 class UnsupportedMediaType(SearchError):
@@ -33,7 +44,7 @@ async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Return the body of a JSON request.
 
     Raises UnsupportedMediaType if it is declared as anything else, or encoded, and TooLarge as soon as it is over the
-    limit: no more of it is read.
+    limit: no more of it is read. Raises TooSlow if it does not arrive.
     """
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if declared != JSON or request.headers.get("content-encoding", "identity") != "identity":
@@ -42,16 +53,25 @@ async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
     if length.isdecimal() and int(length) > limit_bytes:
         raise _too_large(limit_bytes)
     parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > limit_bytes:
-            raise _too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                parts += part
+                if len(parts) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except (TimeoutError, ClientDisconnect):
+        raise TooSlow("The body did not arrive.") from None
     return bytes(parts)
 
 
 def answer_problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Return a problem document as a response (RFC 9457)."""
-    return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    return Response(
+        problem.body(),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
 
 
 def install_errors(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,11 @@ import msgspec
 import pytest
 
 from schemas.entries import OPENING, Entry
-from search.ask import NobodyPermits
+from search.ask import Door, NobodyPermits
 from search.audit.errors import LogBusy
 from search.audit.merkle import leaf_hash, root_of
 from search.audit.ports import Appended
-from search.errors import Unavailable
+from search.errors import Forbidden, Unavailable
 from search.policy import decide
 from search.ports import Row
 from tests.support.doors import BEGIN, INVESTIGATOR, NOW, PLATE, RULES, World, read, request
@@ -265,6 +266,60 @@ async def test_time_runs_out_in_the_read() -> None:
     await world.door.drain()
     assert world.events == ["intent", "failure"]
     assert world.log.entries[1].public["reason"] == "out_of_time"
+
+
+async def test_what_comes_too_late_is_a_failure_and_not_delivered() -> None:
+    world = World(*journey(), budget_s=0.05)
+    read_page = world.index.trajectory
+
+    async def late(entry: int, disclosure: bytes) -> list[Row]:
+        rows = await read_page(entry, disclosure)
+        time.sleep(0.1)  # noqa: ASYNC251 - the loop is held up, as by a long collection of garbage
+        return rows
+
+    world.index.trajectory = late  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await world.ask()
+    await world.door.drain()
+    assert world.events == ["intent", "read", "failure"]
+    assert world.log.entries[1].public["reason"] == "out_of_time"
+
+
+async def test_time_runs_out_before_the_decision() -> None:
+    world = World(*journey(), budget_s=0.05)
+    known = world.owners.known
+
+    async def late() -> frozenset[str]:
+        await asyncio.Event().wait()
+        return await known()
+
+    world.owners.known = late  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await world.ask()
+    await world.door.drain()
+    assert world.events == []
+
+
+async def test_too_many_at_once_are_told_to_come_back() -> None:
+    world = World(*journey())
+    world.door = Door(world.parts, at_once=2)
+    world.index.held = True
+    asking = [asyncio.create_task(world.ask()) for _ in range(2)]
+    await world.index.begun.wait()
+    with pytest.raises(Unavailable):
+        await world.ask()
+    world.index.go.set()
+    await asyncio.gather(*asking)
+    assert world.events.count("intent") == 2
+    await world.ask()
+
+
+@pytest.mark.parametrize("role", ["camera_operator", "auditor"])
+async def test_only_investigators_ask(role: str) -> None:
+    world = World(*journey())
+    with pytest.raises(Forbidden):
+        await world.ask(msgspec.structs.replace(INVESTIGATOR, roles=frozenset({role})))
+    assert world.events == []
 
 
 async def test_a_client_that_goes_leaves_an_end() -> None:
