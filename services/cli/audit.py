@@ -207,7 +207,7 @@ def _pairs(values: Mapping[str, Any], without: tuple[str, ...]) -> Text:
         if name in without:
             continue
         if isinstance(value, Mapping):
-            members = sorted(value.items(), key=lambda one: one[0] not in QUESTION_FIRST)
+            members = sorted(value.items(), key=lambda one: (*QUESTION_FIRST, one[0]).index(one[0]))
             shown = ", ".join(f"{key} {item}" for key, item in members if key not in UNSAID and item is not None)
         else:
             shown = f"{len(value)} passes" if isinstance(value, list) and len(value) > 3 else str(value)

@@ -26,6 +26,7 @@ class Folder:
         self.environment = home / "run" / "environment"
         self.receipt = home / "run" / "receipt.json"
         self.truth = home / "run" / "truth.jsonl"
+        self.camera_keys = home / "run" / "camera-keys.json"
         self.passwords: dict[str, str] = {}
 
     def key(self, name: str) -> Path:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from schemas.migrations import roles
 from schemas.migrations.run import upgrade
 from services.cli import show
 from services.cli.failures import INTERRUPTED, NOT_SO, UNAVAILABLE, Failure
+from services.cli.options import write_private
 from services.cli.simulate import push, register_cameras
 from services.demo import kafka as kafka_starter
 from services.demo import postgres as postgres_starter
@@ -125,6 +127,7 @@ class Demo:
             notes.append(f"{len(world.cameras)} cameras of {len(world.agencies)} agencies")
             notes.append(f"{numbers.vehicles:,} vehicles, {numbers.passes:,} passes")
         keys = register_cameras(world, fleet.url("search"), people.operators(world), steps.console)
+        write_private(self._folder.camera_keys, msgspec.json.encode(keys))
         truth = push(truth, fleet.url("gateway"), keys, steps.console, self._folder.truth)
         self._report(truth)
         with steps.doing("Reads reach the index"):
@@ -188,6 +191,7 @@ class Demo:
             "  export PLATETRAIL_TOKEN=$(platetrail token --person me --role investigator \\",
             f"      --agency {ASKING.agency_id})",
             "  platetrail search trajectory --purpose stolen_vehicle --authority none",
+            f"  platetrail simulate --keys {self._folder.camera_keys}",
         )
         while not (dead := fleet.dead()):
             threading.Event().wait(1.0)

@@ -171,23 +171,32 @@ def test_a_service_that_is_away_is_exit_code_4(platetrail: Platetrail) -> None:
     assert ran.returncode == 4
 
 
-def test_a_simulation_registers_its_cameras_and_pushes(platetrail: Platetrail, tmp_path: Path) -> None:
-    ran = platetrail("simulate", "--keys", "keys.json")
-    assert ran.returncode == 2
-    assert "--register makes one" in ran.stderr
-    refused = platetrail("simulate", "--register", "--keys", "keys.json", PLATETRAIL_ENVIRONMENT="production")
+def test_a_simulation_pushes_with_the_cameras_keys(platetrail: Platetrail, running: DemoRun, tmp_path: Path) -> None:
+    keys = str(running.home / "run" / "camera-keys.json")
+    few = ("--vehicles", "40", "--days", "0.5")
+    pushed = platetrail("simulate", "--keys", keys, "--truth", "truth.jsonl", *few)
+    assert pushed.returncode == 0, pushed.stderr
+    truth = read_truth(tmp_path / "truth.jsonl")
+    assert {read.status for read in truth.reads} == {"accepted"}
+    assert f"{len(truth.reads):,} reads of" in pushed.stderr
+
+    (tmp_path / "wrong.json").write_text(json.dumps(dict.fromkeys(json.loads(Path(keys).read_text()), "ptk_wrong")))
+    refused = platetrail("simulate", "--keys", "wrong.json", *few)
+    assert refused.returncode == 4
+    assert "with 401" in refused.stderr
+    absent = platetrail("simulate", "--keys", "keys.json", *few)
+    assert absent.returncode == 2
+    assert "--register makes one" in absent.stderr
+
+
+def test_a_simulation_registers_cameras_in_development_alone(platetrail: Platetrail, tmp_path: Path) -> None:
+    register = ("simulate", "--register", "--keys", "keys.json", "--vehicles", "20")
+    refused = platetrail(*register, PLATETRAIL_ENVIRONMENT="production")
     assert refused.returncode == 2
-    # The demo has registered the cameras of seed 1.
-    world = ("--seed", "2", "--vehicles", "20", "--days", "0.5")
-    taken = platetrail("simulate", "--register", "--keys", "keys.json", "--vehicles", "20")
+    taken = platetrail(*register)  # the demo has registered this world's cameras
     assert taken.returncode == 3
     assert "409" in taken.stderr
-    pushed = platetrail("simulate", "--register", "--keys", "keys.json", "--truth", "truth.jsonl", *world)
-    if "409" in pushed.stderr:
-        pytest.skip("both worlds have a camera of one name")
-    assert pushed.returncode == 0, pushed.stderr
-    assert "accepted" in pushed.stderr
-    assert read_truth(tmp_path / "truth.jsonl").reads
+    assert not (tmp_path / "keys.json").exists()
 
 
 async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Path) -> None:
