@@ -89,6 +89,9 @@ class SightingIndex:
                 failure = Misconfigured("a row does not fit the index")
             else:
                 failure = Unavailable("the connection to the database is gone")
+        except asyncpg.InternalClientError:
+            # What asyncpg makes of a server's farewell that comes while nothing is asked of it.
+            failure = Unavailable("the connection to the database was cut")
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             failure = Unavailable("the database does not answer")
         self._drop_connection()

@@ -52,8 +52,8 @@ async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
             await asyncio.to_thread(worker.wait_until_ready)
         yield Servers(kafka, postgres, database, *workers)
     finally:
-        for server in (*workers, postgres, kafka):
-            await asyncio.to_thread(server.stop)
+        for stop in (*(worker.stop for worker in workers), postgres.stop, kafka.stop):
+            await asyncio.to_thread(stop)
 
 
 async def test_postgres_is_killed_and_comes_back(servers: Servers) -> None:

@@ -211,7 +211,7 @@ async def test_offsets_move_only_after_the_transaction(flow: Flow) -> None:
     source = stage._source
     seen: list[int] = []
 
-    async def killed(_: Fetched) -> bool:
+    async def killed(fetched: Fetched) -> bool:
         seen.append(len(await flow.rows()))
         raise asyncio.CancelledError
 

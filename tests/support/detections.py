@@ -37,7 +37,7 @@ def sighting(number: int = 0, **changes: Any) -> Sighting:
         "captured_at": captured_at,
         "received_at": captured_at + timedelta(seconds=2),
         "plate": plate,
-        "plate_key": plate_key(plate),
+        "plate_key": plate_key(plate) if plate else "~cam-1",
         "camera_id": "cam-1",
         "owner": "north",
         "position": Position(latitude=42.3601, longitude=-71.0589),

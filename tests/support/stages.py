@@ -90,13 +90,13 @@ async def from_now_on(bootstrap: str) -> None:
         await move(bootstrap, group)
 
 
-async def move(bootstrap: str, group: str, beyond: int = 0) -> None:
+async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "") -> None:
     """Move a group to the end of its topic, or beyond it.
 
     As its member `1`: a worker that stopped is still a member (a static one) until its session ends, and a group with
     members takes offsets from nobody else.
     """
-    topic = SOURCES[group]
+    topic = topic or SOURCES[group]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=group, group_instance_id=f"{group}-1", enable_auto_commit=False
     )
