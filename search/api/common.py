@@ -40,7 +40,7 @@ def caller(request: Request, verifier: Verifier, role: Role) -> Asker:
     return asker
 
 
-async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
+async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
     """Return the body of a JSON request.
 
     Raises UnsupportedMediaType if it is declared as anything else, or encoded, and TooLarge as soon as it is over the
@@ -54,7 +54,7 @@ async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES) -> bytes:
         raise _too_large(limit_bytes)
     parts = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             async for part in request.stream():
                 parts += part
                 if len(parts) > limit_bytes:

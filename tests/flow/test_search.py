@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,15 +14,17 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from schemas.entries import Entry, disclose
 from schemas.owners import Grant, OwnerRules
 from schemas.plate import plate_key
 from search.audit.adapters.postgres import PostgresConnect
-from search.audit.keys import read_public
+from search.audit.errors import KeyFileError, Unopened
+from search.audit.keys import read_private, read_public, read_secret
 from search.audit.log import GreedyLog
 from search.audit.merkle import leaf_hash
-from search.audit.secrets import Sealer
+from search.audit.secrets import Opener, Sealer
 from search.ports import Row
 from services.observe import OPEN_ROUTES
 from services.search import build
@@ -410,6 +413,51 @@ async def test_nobody_permits(client: httpx.AsyncClient, keys: Keys, log: Any) -
     intent, denial = (await log())[before:]
     assert (problem["intent"], problem["receipt"]["index"]) == (intent.index, intent.index)
     assert (denial.kind, denial.ends, denial.body["reason"]) == ("denial", intent.index, "nobody_permits")
+
+
+async def test_the_read_connections_are_idle_and_outside_of_transactions(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    """asyncpg's prepare() leaves a backend in a transaction, statement_timeout running, until the next statement."""
+    superuser = await asyncpg.connect(database.superuser_url)
+    sessions = await superuser.fetch(
+        "select usename, state, xact_start from pg_stat_activity"
+        " where datname = $1 and application_name = 'platetrail-search-read'",
+        database.name,
+    )
+    await superuser.close()
+    assert [tuple(session) for session in sessions] == [("platetrail_search", "idle", None)] * 3
+
+
+async def test_nothing_that_search_holds_opens_a_secret(
+    client: httpx.AsyncClient, database: Database, keys: Keys
+) -> None:
+    await ask(client, question(new_plate()))
+    superuser = await asyncpg.connect(database.superuser_url)
+    secret = await superuser.fetchrow(
+        "select l.leaf, s.sealed, k.id, k.wrapped from audit.secret s"
+        " join audit.leaf l using (idx) join audit.data_key k on k.id = s.data_key order by l.idx desc limit 1"
+    )
+    await superuser.close()
+
+    def opens(key: X25519PrivateKey) -> bool:
+        try:
+            return bool(Opener(key).open(secret["id"], secret["wrapped"], secret["sealed"], secret["leaf"]))
+        except Unopened:
+            return False
+
+    held = keys.settings(database)
+    files = [value for value in held.values() if isinstance(value, Path)]
+    assert {file.name for file in keys.folder.iterdir()} - {file.name for file in files} == {"audit.key"}
+    for file in files:
+        with pytest.raises(KeyFileError):
+            read_private(file)
+    contents = [file.read_bytes() for file in files] + [str(value).encode() for value in held.values()]
+    contents += [read_secret(held[name]) for name in ("lookup_key_file", "cursor_key_file")]
+    contents += [read_public(held["audit_public_key_file"]).public_bytes_raw()]
+    guesses = [content if len(content) == 32 else hashlib.sha256(content).digest() for content in contents]
+    assert not any(opens(X25519PrivateKey.from_private_bytes(guess)) for guess in guesses)
+    assert opens(read_private(keys.folder / "audit.key"))  # the test is not blind
 
 
 async def test_geojson(client: httpx.AsyncClient, database: Database) -> None:
