@@ -170,6 +170,33 @@ def own_cluster(folder: Path) -> tuple[postgres_starter.Postgres, Database]:
     return cluster, Database("own", cluster)
 
 
+async def test_a_server_that_does_not_flush_gets_no_entry(tmp_path: Path) -> None:
+    cluster, database = await asyncio.to_thread(own_cluster, tmp_path)
+    try:
+        await upgrade(database.url(roles.MIGRATE))
+        superuser = await asyncpg.connect(database.superuser_url)
+        async with running(database) as log:
+            for setting in ("fsync", "full_page_writes"):
+                await log.append(intent())
+                await superuser.execute(f"alter system set {setting} = off")
+                await superuser.execute("select pg_reload_conf()")
+                await until_async(lambda: fails(log), f"the log has seen that {setting} is off")
+                with pytest.raises(LogUnfit, match="fsync or full_page_writes"):
+                    async with running(database):
+                        pass
+                await superuser.execute(f"alter system reset {setting}")
+                await superuser.execute("select pg_reload_conf()")
+
+                async def ready(log: GreedyLog = log) -> bool:
+                    return log.ready
+
+                await until_async(ready, "the log has connected anew")
+        superuser.terminate()
+        assert (await verify_database(database.url("platetrail_auditing"))).findings == ()
+    finally:
+        await asyncio.to_thread(cluster.stop)
+
+
 async def test_commits_that_are_not_durable_are_refused_at_start_and_later(
     log: GreedyLog, database: Database, superuser: Any
 ) -> None:
