@@ -5,6 +5,7 @@ file. An owner that is absent shares with nobody but itself and keeps reads 30 d
 """
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     days: int = DEFAULT_DAYS
 
 
-class OwnerRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OwnerRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """The file's content: owner -> grant."""
 
     owners: dict[str, Grant] = {}
@@ -40,8 +41,9 @@ class OwnerRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Return the longest retention of all owners, in days; never less than the default of absent owners."""
         return max([DEFAULT_DAYS, *(grant.days for grant in self.owners.values())])
 
+    @cached_property
     def digest(self) -> bytes:
-        """Return the SHA-256 of the rules in a canonical form: it names the policy under which a decision was made."""
+        """The SHA-256 of the rules in a canonical form: it names the policy under which a decision was made."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
 
 

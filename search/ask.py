@@ -15,7 +15,6 @@ import msgspec
 import structlog
 
 from schemas.entries import Disclosure, Entry, disclose
-from schemas.owners import OwnerRules
 from schemas.plate import plate_key
 from schemas.problems import Problem
 from schemas.queries import MAX_POINTS, Answer, Asker, Point, Receipt, TrajectoryRequest, TravelLimits, Withheld
@@ -29,7 +28,7 @@ from search.errors import Forbidden, Unavailable
 from search.export import geojson
 from search.idempotency import Keys
 from search.matching import Sought
-from search.policy import decide
+from search.policy import Policy
 from search.ports import Index, Owners, Row, Scopes
 from search.trajectory import Carry, Page, page
 
@@ -73,7 +72,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys
     lookups: Lookups
     cursors: Cursors
-    rules: OwnerRules
+    policy: Policy
     travel: TravelLimits
     pass_window_s: float
 
@@ -188,8 +187,8 @@ class Door:
         parts = self._parts
         limit = min(call.request.limit, place.limit)
         async with _until(call.deadline):
-            decisions = decide(parts.rules, call.asker, call.request.purpose.code, await parts.owners.known())
-            scope = await parts.scopes.put(decisions.scope_body())
+            decisions = parts.policy.decide(call.asker, call.request.purpose.code, await parts.owners.known())
+            scope = await parts.scopes.put(decisions.scope_body)
         asked = record.Asked(asker=call.asker, request=call.request, format=call.format, decisions=decisions)
         disclosure = disclose("question", record.question(call.request, scope, limit, place.carry))
         if place.intent is None:

@@ -16,7 +16,6 @@ from schemas.entries import Disclosure, Entry, Lookup, LookupClass, disclose
 from schemas.plate import plate_key
 from schemas.queries import Asker, TrajectoryRequest
 from search.audit.lookups import Lookups
-from search.audit.merkle import leaf_hash, root_of
 from search.policy import Decisions
 from search.trajectory import Carry
 
@@ -73,7 +72,7 @@ def intent(asked: Asked, at: datetime, question: Disclosure, lookups: Lookups, i
         "authority_reference": purpose.authority.reference,
         "offence": purpose.offence,
         "note": purpose.note,
-        "decisions": _decisions_root(asked.decisions),
+        "decisions": asked.decisions.root,
     }
     found_by: dict[LookupClass, str] = {
         "person": asked.asker.person,
@@ -104,7 +103,7 @@ def page(asked: Asked, at: datetime, question: Disclosure, intent_index: int) ->
     return Entry(
         kind="page",
         public={**_common(asked, at), "intent": intent_index, **_decided(asked)},
-        disclosures=(question, disclose("decisions", _decisions_root(asked.decisions))),
+        disclosures=(question, disclose("decisions", asked.decisions.root)),
     )
 
 
@@ -172,10 +171,6 @@ def _decided(asked: Asked) -> dict[str, Any]:
         "decisions": asked.decisions.counts(),
         "breadth": {"owners": len(asked.decisions.permitted), "days": math.ceil(span / timedelta(days=1))},
     }
-
-
-def _decisions_root(decisions: Decisions) -> str:
-    return root_of(leaf_hash(leaf) for leaf in decisions.leaves()).hex()
 
 
 def _iso(at: datetime) -> str:

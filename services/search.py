@@ -27,6 +27,7 @@ from search.cursor import Cursors
 from search.errors import SearchError
 from search.idempotency import Keys
 from search.identity import Verifier
+from search.policy import Policy
 from services import docs_page
 from services.observe import install_health, install_problems, run_http
 from services.settings import Settings
@@ -88,7 +89,7 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
             keys=Keys(PostgresClaims(readers), lookups),
             lookups=lookups,
             cursors=Cursors(keys.read_secret(_needed(settings.cursor_key_file, "cursor_key_file"))),
-            rules=owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules(),
+            policy=Policy(owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()),
             travel=TravelLimits(
                 min_distance_m=settings.travel_min_distance_m,
                 position_tolerance_m=settings.travel_position_tolerance_m,

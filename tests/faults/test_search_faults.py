@@ -30,6 +30,7 @@ from search.audit.sweeper import Sweeper
 from search.cursor import Cursors
 from search.idempotency import Keys as IdempotencyKeys
 from search.identity import Verifier
+from search.policy import Policy
 from search.ports import Row
 from services.demo import postgres as postgres_starter
 from services.demo.postgres import Postgres
@@ -219,7 +220,7 @@ async def test_the_server_dies_between_intent_and_read(keys: Keys, database: Dat
             keys=IdempotencyKeys(PostgresClaims(readers), lookups),
             lookups=lookups,
             cursors=Cursors(key_files.read_secret(keys.folder / "cursor.key")),
-            rules=RULES,
+            policy=Policy(RULES),
             travel=TravelLimits(),
             pass_window_s=30,
         )

@@ -19,6 +19,7 @@ from search.audit.ports import Appended
 from search.cursor import Cursors
 from search.errors import Unavailable
 from search.idempotency import Keys
+from search.policy import Policy
 from search.ports import Row
 from tests.support.rows import row
 
@@ -130,7 +131,7 @@ class World:
             keys=Keys(self.claims, self.lookups),
             lookups=self.lookups,
             cursors=Cursors(b"c" * 32, now=lambda: self.clock().timestamp()),
-            rules=RULES,
+            policy=Policy(RULES),
             travel=TravelLimits(),
             pass_window_s=30.0,
         )

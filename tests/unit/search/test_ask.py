@@ -96,11 +96,11 @@ async def test_what_an_intent_says() -> None:
         "format": "json",
         "breadth": {"owners": 2, "days": 2},
         "decisions": {"permit": 2, "deny": 1},
-        "policy": RULES.digest().hex(),
+        "policy": RULES.digest.hex(),
     }
     secret = world.disclosed(0)
     question = secret.pop("question")
-    decisions = decide(RULES, INVESTIGATOR, "stolen_vehicle", ["north", "south", "west"])
+    decisions = decide(RULES, INVESTIGATOR.agency, "stolen_vehicle", ["north", "south", "west"])
     assert secret == {
         "person": "alex",
         "case_number": "2026-004711",
@@ -117,7 +117,7 @@ async def test_what_an_intent_says() -> None:
         "region": None,
         "from": (BEGIN - timedelta(hours=1)).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "to": (BEGIN + timedelta(days=1)).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "scope": hashlib.sha256(decisions.scope_body()).hexdigest(),
+        "scope": hashlib.sha256(decisions.scope_body).hexdigest(),
         "limit": 1000,
         "after": None,
     }
