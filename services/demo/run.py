@@ -30,7 +30,7 @@ from services.demo.fleet import DATABASE, Fleet, environments, new_ports
 from services.demo.folder import Folder, claimed
 from services.demo.kafka import Kafka
 from services.demo.people import People
-from services.demo.places import state_folder
+from services.demo.places import cache_folder, state_folder
 from services.demo.postgres import Postgres
 from services.demo.process import ChildError
 from services.demo.question import Question
@@ -87,20 +87,23 @@ class Demo:
         return 0
 
     def _start_servers(self) -> tuple[Kafka, Postgres]:
+        first = "" if (cache_folder() / "kafka").exists() else " (the first time, 44 MB are fetched)"
+        with self._steps.doing(f"Apache Kafka and PostgreSQL{first}"), ThreadPoolExecutor(2) as pool:
+            kafka, postgres = pool.submit(self._start_kafka), pool.submit(self._start_postgres)
+            return kafka.result(), postgres.result()
+
+    def _start_kafka(self) -> Kafka:
+        kafka = kafka_starter.start(self._folder.run / "kafka", log_file=self._folder.logs / "kafka.log")
+        # Said here, in the thread that started it: whatever happens to the others, it will be stopped.
+        self._stack.callback(kafka.stop)
+        return kafka
+
+    def _start_postgres(self) -> Postgres:
         folder = self._folder
-        with self._steps.doing("Apache Kafka and PostgreSQL"), ThreadPoolExecutor(2) as pool:
-            logs = folder.logs
-            broker = pool.submit(kafka_starter.start, folder.run / "kafka", log_file=logs / "kafka.log")
-            cluster = pool.submit(
-                postgres_starter.start,
-                folder.run / "postgres",
-                passwords=folder.passwords,
-                log_file=logs / "postgres.log",
-            )
-            for started in (broker, cluster):
-                if started.exception() is None:
-                    self._stack.callback(started.result().stop)
-            return broker.result(), cluster.result()
+        log_file = folder.logs / "postgres.log"
+        postgres = postgres_starter.start(folder.run / "postgres", passwords=folder.passwords, log_file=log_file)
+        self._stack.callback(postgres.stop)
+        return postgres
 
     def _prepare(self, kafka: Kafka, postgres: Postgres) -> None:
         with self._steps.doing("Roles, database, schema, topics"):
