@@ -1,7 +1,8 @@
 """The publisher on Apache Kafka: an idempotent producer, every in-sync replica's acknowledgement awaited."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +14,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingest.errors import PublishError, Unavailable
 from schemas import topics
@@ -50,6 +52,9 @@ class KafkaPublisher:
         self._partition_of = DefaultPartitioner()
         self._doubtful = False
         self._renewing = asyncio.Lock()
+        # One at a time hands a batch over to a partition. The client's own queue lets all who wait race for each free
+        # place, and takes the time since the first race off their patience at every further one.
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> "KafkaPublisher":
         """Start."""
@@ -101,7 +106,7 @@ class KafkaPublisher:
             sent = [(await producer.send(topic, items[at][1], key=items[at][0]), [at]) for at in fitting]
         else:
             parts = (await self._by_partition(producer, topic, items, fitting)).items()
-            batches = [_send_batches(producer, topic, partition, items, part) for partition, part in parts]
+            batches = [self._send_batches(producer, topic, partition, items, part) for partition, part in parts]
             sent = [one for some in await asyncio.gather(*batches) for one in some]
         await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
         failed = [(error, members) for future, members in sent if (error := future.exception()) is not None]
@@ -110,6 +115,16 @@ class KafkaPublisher:
                 results[at] = PublishError(type(error).__name__)
         for error, _ in sorted(failed, key=lambda pair: isinstance(pair[0], _REFUSED)):
             raise error
+
+    async def _send_batches(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, items: Sequence[Record], part: Sequence[int]
+    ) -> list[Sent]:
+        """Hand one partition's items over in full batches, in order; return their futures."""
+        sent: list[Sent] = []
+        for builder, members in _batches(producer, items, part):
+            async with self._turns[topic, partition]:
+                sent.append((await producer.send_batch(builder, topic, partition=partition), members))
+        return sent
 
     async def _by_partition(
         self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], fitting: Sequence[int]
@@ -161,22 +176,20 @@ def _fitting(topic: str, items: Sequence[Record], results: list[PublishError | N
     return fitting
 
 
-async def _send_batches(
-    producer: AIOKafkaProducer, topic: str, partition: int, items: Sequence[Record], part: Sequence[int]
-) -> list[Sent]:
-    """Hand one partition's items over in full batches, in order; return their futures."""
-    sent: list[Sent] = []
+def _batches(
+    producer: AIOKafkaProducer, items: Sequence[Record], part: Sequence[int]
+) -> Iterator[tuple[BatchBuilder, list[int]]]:
+    """Yield full batches of items, each with the places of its items."""
     builder = producer.create_batch()
     members: list[int] = []
     for at in part:
         key, value = items[at]
         if builder.append(key=key, value=value, timestamp=None) is None:
-            sent.append((await producer.send_batch(builder, topic, partition=partition), members))
+            yield builder, members
             builder, members = producer.create_batch(), []
             builder.append(key=key, value=value, timestamp=None)
         members.append(at)
-    sent.append((await producer.send_batch(builder, topic, partition=partition), members))
-    return sent
+    yield builder, members
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
