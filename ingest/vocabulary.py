@@ -6,6 +6,7 @@ Hikvision's and Dahua's ANPR events, NGSI `AnprFlowObserved`.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 NOT_A_WORD: Final = frozenset(
@@ -14,6 +15,7 @@ NOT_A_WORD: Final = frozenset(
 """What cameras send where they have no word (letters and digits alone)."""
 
 
+@lru_cache(maxsize=8192)
 def squeeze(word: str) -> str:
     """Return a word's letters and digits in lower case: what tables are looked up by."""
     return "".join(char for char in word.casefold() if char.isalnum())

@@ -13,6 +13,7 @@ from aiokafka.errors import (
     KafkaConnectionError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
 )
 
 from ingest.errors import Misconfigured, Unavailable
@@ -67,7 +68,7 @@ class GroupSource:
         }
 
     async def start(self) -> None:
-        """Join the group, and return once partitions were assigned. Raises Unavailable."""
+        """Join the group, and return once partitions were assigned. Raises Unavailable: no broker, or no topic yet."""
         consumer = AIOKafkaConsumer(**self._options)
         consumer.subscribe([self._topic], listener=self._rebalances)
         try:
@@ -75,6 +76,9 @@ class GroupSource:
         except KafkaConnectionError:
             await consumer.stop()
             raise Unavailable("the broker does not answer") from None
+        except UnknownTopicOrPartitionError:  # after the client has waited for it
+            await consumer.stop()
+            raise Unavailable(f"there is no topic {self._topic} yet: the relay makes it") from None
         self._consumer = consumer
 
     async def fetch(self) -> Fetched:

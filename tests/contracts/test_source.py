@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin import NewTopic
 
 from ingest.adapters.batches import GroupSource
 from ingest.adapters.memory import InMemory
@@ -16,7 +17,7 @@ from ingest.ports import Fetched, Source
 from schemas import topics
 from services.demo.kafka import Kafka
 from tests.support.stages import move
-from tests.support.topics import make_topics, write
+from tests.support.topics import admin, make_topics, write
 
 _numbers = itertools.count(1)
 
@@ -139,3 +140,20 @@ async def test_a_batch_is_not_ours_after_a_rebalance(kafka: Kafka) -> None:
 async def test_no_broker_is_an_outage() -> None:
     with pytest.raises(Unavailable):
         await member("127.0.0.1:1", "nobody").start()
+
+
+async def test_a_topic_that_is_not_there_yet_is_waited_for(kafka: Kafka) -> None:
+    name = f"late-{next(_numbers)}"
+    source = GroupSource(kafka.bootstrap, name, group=name, instance="1", max_records=3, session_timeout_s=6.0)
+    starting = asyncio.create_task(source.start())
+    done, _ = await asyncio.wait({starting}, timeout=1)
+    assert not done
+    async with admin(kafka.bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    async with asyncio.timeout(60):
+        await starting
+    await write(kafka.bootstrap, name, (b"", b"one"))
+    try:
+        assert await values(source, 1) == [b"one"]
+    finally:
+        await source.stop()
