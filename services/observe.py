@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -70,10 +71,27 @@ def _name_exceptions(_: Any, __: str, event: Any) -> Any:
 
 
 class _Forward(logging.Handler):
-    """Carries what libraries log, by the message's template alone: its arguments may hold a record or a row."""
+    """Carries what libraries log, by the message's template alone: its arguments may hold a record or a row.
+
+    A line of code that logs over and over (a client whose broker is gone does, ten times a second) is heard once in
+    `QUIET_S`, and then with the number of times in between.
+    """
+
+    QUIET_S = 10.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._heard: dict[tuple[str, int, int], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log one record without its arguments."""
+        """Log one record without its arguments, unless its like was heard a moment ago."""
+        place = (record.pathname, record.lineno, record.levelno)
+        at, unheard = self._heard.get(place, (-self.QUIET_S, 0))
+        if self._clock() - at < self.QUIET_S:
+            self._heard[place] = (at, unheard + 1)
+            return
+        self._heard[place] = (self._clock(), 0)
         error = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
@@ -81,6 +99,7 @@ class _Forward(logging.Handler):
             logger=record.name,
             template=record.msg if record.args and isinstance(record.msg, str) else "(text withheld)",
             where=f"{record.module}:{record.lineno}",
+            **({"unheard": unheard} if unheard else {}),
             **({"error": exception_names(error)} if error else {}),
         )
 
