@@ -194,7 +194,7 @@ class Door:
         if place.intent is None:
             entry = record.intent(asked, _now(), disclosure, parts.lookups, place.lookup)
         else:
-            entry = record.page(asked, _now(), disclosure, place.intent)
+            entry = record.page(asked, _now(), disclosure, place.intent, parts.lookups)
         async with _until(call.deadline):
             appended = await self._append(entry)
         intent = appended.index if place.intent is None else place.intent

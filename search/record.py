@@ -80,7 +80,7 @@ def intent(asked: Asked, at: datetime, question: Disclosure, lookups: Lookups, i
         "plate": asked.request.plate,
         "plate_key": plate_key(asked.request.plate),
     }
-    macs = [Lookup(field=field, mac=lookups.mac(field, value)) for field, value in found_by.items()]
+    macs = [lookups.lookup(field, value) for field, value in found_by.items()]
     if idempotency is not None:
         macs.append(Lookup(field="idempotency", mac=idempotency))
     return Entry(
@@ -98,12 +98,20 @@ def intent(asked: Asked, at: datetime, question: Disclosure, lookups: Lookups, i
     )
 
 
-def page(asked: Asked, at: datetime, question: Disclosure, intent_index: int) -> Entry:
+def page(asked: Asked, at: datetime, question: Disclosure, intent_index: int, lookups: Lookups) -> Entry:
     """Return the entry that is durable before a further page, or a repeated answer, of an intent is read."""
     return Entry(
         kind="page",
         public={**_common(asked, at), "intent": intent_index, **_decided(asked)},
-        disclosures=(question, disclose("decisions", asked.decisions.root)),
+        disclosures=(
+            question,
+            disclose("person", asked.asker.person),
+            disclose("decisions", asked.decisions.root),
+        ),
+        lookups=(
+            lookups.lookup("person", asked.asker.person),
+            lookups.lookup("case", asked.request.purpose.case_number),
+        ),
     )
 
 

@@ -7,9 +7,6 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-LEAD_TIME_DAYS = 2
-"""Days of the index that are made ahead."""
-
 
 class Settings(BaseSettings):
     """What one process needs to know. A field that a service does not use stays unset in its environment.

@@ -65,6 +65,15 @@ async def test_each_page_is_recorded_under_the_intent() -> None:
     assert world.log.entries[3].ends == 2
 
 
+async def test_a_page_is_found_by_the_same_person_and_case_as_its_intent() -> None:
+    world = World(*drive())
+    await pages(world, limit=5)
+    intent, page = world.log.entries[0], world.log.entries[2]
+    assert {look for look in intent.lookups if look.field in ("person", "case")} == set(page.lookups)
+    assert len(page.lookups) == 2
+    assert world.disclosed(2)["person"] == world.disclosed(0)["person"]
+
+
 async def test_a_page_is_decided_afresh() -> None:
     world = World(*drive())
     first = await world.ask(limit=5)
