@@ -105,7 +105,9 @@ async def test_changes_reach_the_stream_in_order_and_leave_the_outbox(kafka: Kaf
 
         await until_async(empty, "the outbox is empty")
         own = [wire.decode(value, Camera) for key, value in await written.records() if key == first.camera_id.encode()]
-    assert own == [first, second]
+    # What a start brings up to date may come before; the changes themselves come in their order.
+    assert own[-2:] == [first, second]
+    assert set(own[:-2]) <= {first, second}
 
 
 async def test_a_start_brings_the_stream_up_to_the_table(

@@ -23,7 +23,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def logger(clock: Clock) -> logging.Logger:
-    made = logging.Logger("library-under-test")
+    made = logging.getLogger("library-under-test")
+    made.handlers.clear()
+    made.propagate = False
     made.addHandler(_Forward(clock))
     return made
 
