@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.entries import Entry, Kind, Lookup, disclose
@@ -186,6 +187,7 @@ def router(auditor: Auditor, identify: Identify) -> APIRouter:
         prefix="/v1/audit",
         tags=["auditors"],
         responses={status: _DOCUMENTED[status] for status in (401, 403, 422, 503)},
+        dependencies=[Depends(_SCHEME)],
     )
 
     def asker(request: Request) -> Asker:
@@ -266,6 +268,9 @@ def _problem(
 def _documented(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}
 
+
+_SCHEME: Final = HTTPBearer(scheme_name="bearer", description="A token with the role auditor.", auto_error=False)
+"""For the documentation alone: `identify` is what checks."""
 
 _DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {
     401: _documented("No valid bearer token."),

@@ -1,7 +1,8 @@
 """`platetrail search`: ask where a vehicle was."""
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -126,11 +127,15 @@ def trajectory(
     why = _given(code=purpose.value, case_number=asked[1], authority=legal, offence=offence, note=note)
     body = _given(plate=asked[0], match=match.value, region=region, window=window, limit=limit, purpose=why)
     with Service("search", url, token) as service:
-        for page in _pages(service, body, GEOJSON if as_geojson else "application/json", every_page):
-            _print(page, raw=as_json or as_geojson)
-            if receipt is not None:
-                _keep_receipt(page, receipt)
-                receipt = None  # the first page's is the intent's
+        pages = _pages(service, body, GEOJSON if as_geojson else "application/json", every_page)
+        first = next(pages)
+        if receipt is not None:
+            _keep_receipt(first, receipt)  # the first page's is the intent's
+        if as_json or as_geojson:
+            for page in itertools.chain((first,), pages):
+                typer.echo(page.decode())
+        else:
+            _show([first, *pages])
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -166,16 +171,15 @@ def _pages(service: Any, body: dict[str, Any], accept: str, every: bool) -> Iter
         body = {**body, "cursor": following}
 
 
-def _print(page: bytes, *, raw: bool) -> None:
-    if raw:
-        typer.echo(page.decode())
-        return
+def _show(pages: Sequence[bytes]) -> None:
+    """Print pages as one trajectory."""
     import msgspec
 
     from schemas.queries import Answer
+    from services.cli.show import joined
     from services.cli.show import trajectory as shown
 
-    answer = msgspec.json.decode(page, type=Answer)
+    answer = joined([msgspec.json.decode(page, type=Answer) for page in pages])
     console = Console()
     console.print(shown(answer))
     if answer.next is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+import msgspec
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
@@ -31,6 +32,18 @@ def trajectory(answer: Answer) -> Group:
         if len({point.position for point in answer.points}) > 1:
             parts.append(map_panel(answer))
     return Group(*parts)
+
+
+def joined(pages: Sequence[Answer]) -> Answer:
+    """Return the pages of an answer, in order, as one answer."""
+    return msgspec.structs.replace(
+        pages[-1],
+        points=tuple(point for page in pages for point in page.points),
+        legs=tuple(leg for page in pages for leg in page.legs),
+        splits=tuple(split for page in pages for split in page.splits),
+        intent=pages[0].intent,
+        receipt=pages[0].receipt,
+    )
 
 
 def lead(answer: Answer) -> Text:
@@ -182,7 +195,11 @@ def map_panel(answer: Answer) -> Panel:
     """Return the map: north is up, lines where the travel was possible, numbers as in the table."""
     places = [(point.position.latitude, point.position.longitude) for point in answer.points]
     index = {point.pass_id: number for number, point in enumerate(answer.points)}
-    lines = [(index[leg.from_], index[leg.to]) for leg in answer.legs if not leg.impossible]
+    lines = [
+        (index[leg.from_], index[leg.to])
+        for leg in answer.legs
+        if not leg.impossible and leg.from_ in index  # the first leg of a further page comes from the page before
+    ]
     drawn, scale = draw(places, lines)
     return Panel(
         drawn,

@@ -1,6 +1,9 @@
 """Who acts in the demo, and the environment file for whoever wants to try it by hand."""
 
+import shlex
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from schemas.queries import Role
@@ -55,8 +58,11 @@ class People:
             "PLATETRAIL_AUDITING_URL": fleet.url("auditing"),
             "PLATETRAIL_AUDITING_DATABASE_URL": postgres.url("platetrail_auditing", DATABASE),
         }
+        lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in values.items()]
+        programs = shlex.quote(str(Path(sys.executable).parent))
+        lines.append(f'export PATH={programs}:"$PATH"\n')  # where `platetrail` is
         folder.environment.touch(mode=0o600)
-        folder.environment.write_text("".join(f"export {name}='{value}'\n" for name, value in values.items()))
+        folder.environment.write_text("".join(lines))
 
     def _token(self, person: str, agency: str, role: Role) -> str:
         return issue(self._settings, person=person, agency=agency, roles=[role], lifetime=LIFETIME)

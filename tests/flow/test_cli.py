@@ -35,7 +35,7 @@ def command(folder: Path, variables: dict[str, str]) -> Platetrail:
 
     def call(*words: str, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "services.cli", *words],
+            ["platetrail", *words] if "PATH" in variables else [sys.executable, "-m", "services.cli", *words],
             cwd=folder,
             env={**env, **more},
             input=text,
@@ -101,6 +101,10 @@ def test_the_answer_comes_as_json_and_geojson_page_by_page(platetrail: Platetrai
     assert len(pages) > 2
     assert len({page["intent"] for page in pages}) == 1
     assert [point["pass_id"] for page in pages for point in page["points"]] == [point["pass_id"] for point in points]
+
+    table = platetrail(*ASK, "--all", "--limit", "3", text=question, PLATETRAIL_TOKEN=investigator)
+    assert table.returncode == 0, table.stderr
+    assert f"{len(points)} points" in table.stdout
 
     geo = json.loads(platetrail(*ASK, "--geojson", text=question, PLATETRAIL_TOKEN=investigator).stdout)
     assert geo["type"] == "FeatureCollection"

@@ -144,6 +144,7 @@ def test_the_documentation_is_served_by_the_services_themselves(running: DemoRun
         page = httpx.get(f"{url}/docs", trust_env=False)
         assert page.status_code == 200
         assert "/v1/" in page.text
+        assert "Open." not in page.text  # each operation says what it needs
         assert re.findall(r"""(?:src|href)=["']?(?!#|openapi\.json)([^"'> ]+)""", page.text) == []
         assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
 

@@ -84,9 +84,10 @@ class DemoRun:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the demo offers to whoever wants to try it by hand."""
-        lines = (self.home / "run" / "environment").read_text().splitlines()
-        pairs = (line.removeprefix("export ").split("=", 1) for line in lines)
-        return {name: value.strip("'") for name, value in pairs}
+        script = f"source {self.home}/run/environment; env -0"
+        ran = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
+        pairs = (line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
+        return {name: value for name, value in pairs if name.startswith(("PLATETRAIL_", "PATH"))}
 
 
 def lives(process: psutil.Process) -> bool:

@@ -51,6 +51,23 @@ def test_more_pages_are_mentioned() -> None:
     assert "more pages" in printed(show.lead(more))
 
 
+def test_a_further_page_alone_has_a_leg_from_before_it() -> None:
+    whole = answer()
+    further = msgspec.structs.replace(whole, points=whole.points[3:], legs=whole.legs[2:])
+    text = printed(show.trajectory(further))
+    assert "211 km" in text
+    assert "goodland" not in text
+
+
+def test_pages_are_joined_into_one_trajectory() -> None:
+    whole = answer()
+    pages = [
+        msgspec.structs.replace(whole, points=whole.points[:3], legs=whole.legs[:2], splits=(), next="x"),
+        msgspec.structs.replace(whole, points=whole.points[3:], legs=whole.legs[2:], intent=50, outcome=51),
+    ]
+    assert show.joined(pages) == msgspec.structs.replace(whole, outcome=51)
+
+
 def test_an_answer_without_points_has_no_map() -> None:
     empty = answer(points=0)
     text = printed(show.trajectory(empty))
