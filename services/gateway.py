@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 import structlog
@@ -17,7 +17,7 @@ from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.budget import Budget
 from ingest.described import describe
-from ingest.errors import Unavailable
+from ingest.errors import IngestError, Unavailable
 from ingest.gateway import Gateway, Limits
 from ingest.receive import Receiver
 from schemas import metrics, owners
@@ -73,8 +73,15 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with publisher, registry:
-            structlog.get_logger().info("registry", cameras=len(registry))
+        log = structlog.get_logger()
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(publisher)
+                await stack.enter_async_context(registry)
+            except IngestError as error:
+                log.error("failed", error=exception_names(error), reason=str(error))
+                raise
+            log.info("registry", cameras=len(registry))
             registry.following.add_done_callback(_end_if_it_failed)
             yield
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from schemas.deadletters import DeadLetter
 from schemas.detections import Attribute, Candidate, Detection, Position, default_key, event_id
 from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
+from services.demo.places import ROOT
+from services.demo.process import Child, free_port
 from services.gateway import build
 from services.observe import OPEN_ROUTES
 from services.settings import Settings
@@ -24,7 +27,7 @@ from tests.support.cameras import camera
 from tests.support.http import serving
 from tests.support.openalpr import sample
 from tests.support.topics import Tail, make_topics, tail, write
-from tests.support.wait import until_async
+from tests.support.wait import until, until_async
 
 PLATE = "GWT0042"
 PROBLEM = "application/problem+json"
@@ -396,3 +399,12 @@ async def test_the_documentation_knows_the_routes(pusher: Pusher) -> None:
     assert {"/v1/detections", "/v1/webhooks/openalpr"} <= document["paths"].keys()
     page = (await pusher.client.get("/docs")).text
     assert "/v1/webhooks/openalpr" in page
+
+
+def test_without_a_broker_the_process_says_why_it_ends(tmp_path: Path) -> None:
+    env = {"PLATETRAIL_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}"}
+    child = Child("gateway", [sys.executable, "-m", "services.gateway"], log_file=tmp_path / "log", env=env, cwd=ROOT)
+    until(lambda: child.returncode is not None, "the gateway has ended")
+    assert child.returncode not in (None, 0)
+    lines = [json.loads(line) for line in child.output().splitlines() if line.startswith("{")]
+    assert any(line["event"] == "failed" and "no broker" in line["reason"] for line in lines)
