@@ -12,13 +12,15 @@ import orjson
 
 MAX_DEPTH: Final = 32
 
-Fault = Literal["not_json", "duplicate_key", "too_deep"]
+Fault = Literal[
+    "not_json", "duplicate_key", "too_deep", "not_xml", "wrong_charset", "not_multipart", "too_many_parts", "no_message"
+]
 
 _SPACED_COLON: Final = re.compile(rb'"[ \t\r\n]+:')
 
 
 class NotUsable(Exception):
-    """The bytes are not JSON as we take it. Quotes none of them."""
+    """The bytes are no JSON, XML or multipart body as we take it. Quotes none of them."""
 
     def __init__(self, reason: Fault) -> None:
         """Know the reason."""
