@@ -376,9 +376,8 @@ async def test_an_agents_other_messages_are_answered_so_that_it_goes_on(pusher: 
     heartbeat = {"data_type": "heartbeat", "company_id": "x", "timestamp": 1}
     preview = {**sample("alpr_group", now), "is_preview": True}
     for message, reason in (
-        (sample("alpr_alert"), "not_supported_yet"),
-        (sample("vehicle", now), "not_supported_yet"),
-        (heartbeat, "not_supported_yet"),
+        (sample("alpr_alert"), "past_retention"),
+        (heartbeat, "heartbeat"),
         (preview, "preview"),
     ):
         response = await _openalpr(pusher, message)
