@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ingest import bodies, gateway
+from ingest import bodies, envelopes, gateway
+from ingest.formats import table
 from ingest.formats.native import NativeDetection
 from schemas.problems import MEDIA_TYPE, Problem
 
@@ -44,16 +45,45 @@ kept aside for the operator.
 After a 503, or no answer, send all of it again: an item has the same id each time, and is indexed once.
 """.strip()
 
-_PUSH_OPENALPR: Final = """
-The webhook of an OpenALPR or Rekor agent; put the camera's key into its `Authorization` header.
-
-`alpr_group` is taken. Previews (`is_preview`), and for now `alpr_results`, `alpr_alert`, `vehicle` and `heartbeat`,
-are answered with 202 and `dropped`, so that the agent does not send them again. Pictures and `vehicle_signature` are
-not looked at.
+_WEBHOOK: Final = """
+Put the camera's key into its `Authorization` header. A message of another vendor's form that comes here is read as
+what it is, and answered as its sender expects. What is in order and no read (a heartbeat, another event) is `dropped`,
+so that it is not sent again. Fields that are not listed in this system's own form are not looked at: no pictures,
+nobody's seat belt.
 """.strip()
 
+_SAYS: Final = {
+    table.OPENALPR: (
+        "OpenALPR / Rekor agents",
+        "`alpr_group` (versions 2 and 3), `alpr_results`, `alpr_alert` (its group; the list's name is not looked at), "
+        "`vehicle`, `heartbeat`. Previews (`is_preview`) are `dropped`.",
+    ),
+    table.PLATERECOGNIZER: (
+        "Plate Recognizer Stream",
+        "The webhook in plate mode or vehicle mode: JSON, or a form with the message in its field `json`.",
+    ),
+    table.HIKVISION: (
+        "Hikvision cameras",
+        "ISAPI `EventNotificationAlert` of type ANPR: XML, or multipart with XML and pictures. The answer is 200 "
+        "without a body.",
+    ),
+    table.DAHUA: ("Dahua event streams", "`TrafficJunction`. Traffic without a motor is `rejected`."),
+    table.DAHUA_ITSAPI: (
+        "Dahua ITSAPI",
+        '`TollgateInfo` and `KeepAlive`, under the paths that the cameras append. The answer is `{"Result": true}`.',
+    ),
+    table.AXIS: ("Axis licence-plate apps", "One object for each new, changed and lost car."),
+    table.NGSI: ("NGSI", "`AnprFlowObserved`, alone or in a subscription's notification (`data`)."),
+    table.GENETEC: ("Genetec AutoVu", "The JSON export, one object a read."),
+    table.VERKADA: ("Verkada", "Licence-plate events, bare or as `webhook_type` `lpr`."),
+    table.FRIGATE: (
+        "Frigate",
+        "`tracked_object_update` of type `lpr`, handed on by a bridge. Names are not looked at.",
+    ),
+}
+
 _PROBLEMS: Final = {
-    400: "The body is not JSON, has one key twice in an object, or is nested too deeply.",
+    400: "The body can't be read: no JSON (XML, form), one key twice in an object, or nested too deeply.",
     401: "No valid camera key.",
     403: "The camera is retired.",
     408: "The body took too long.",
@@ -91,16 +121,29 @@ def describe(document: dict[str, Any]) -> None:
             }
         }
     }
-    group = {"type": "object", "description": "As the agent sends it."}
-    paths[gateway.OPENALPR_PATH] = {
-        "post": _operation("push_openalpr", "Push from an OpenALPR agent", _PUSH_OPENALPR, received, problem)
-        | {
-            "requestBody": {
-                "required": True,
-                "content": {bodies.JSON: {"schema": group, "example": _OPENALPR_EXAMPLE}},
-            }
-        }
-    }
+    for path, format_ in gateway.WEBHOOKS.items():
+        paths[path] = {"post": _webhook(path, format_, received, problem)}
+
+
+def _webhook(path: str, format_: str, received: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+    """Return the operation of one webhook."""
+    sender, says = _SAYS[format_]
+    message: dict[str, Any] = {"schema": {"type": "object", "description": "As the camera or agent sends it."}}
+    if format_ == table.OPENALPR:
+        message["example"] = _OPENALPR_EXAMPLE
+    form = {"schema": {"type": "object", "properties": {"json": {"type": "string"}}}}
+    content = {bodies.JSON: message, envelopes.XML: {"schema": {"type": "string"}}, envelopes.FORM: form}
+    described = _operation(
+        gateway.operation_of(path), f"Push from {sender}", f"{says}\n\n{_WEBHOOK}", received, problem
+    )
+    taken = described["responses"].pop("202")
+    answer = table.ANSWERS[format_]
+    if answer.body is not None:
+        taken = {"description": "Taken."}
+        if answer.media_type:
+            taken["content"] = {answer.media_type: {"example": msgspec.json.decode(answer.body)}}
+    described["responses"] = {str(answer.status): taken, **described["responses"]}
+    return described | {"requestBody": {"required": path != gateway.KEEP_ALIVE_PATH, "content": content}}
 
 
 def _operation(

@@ -5,18 +5,19 @@ and nothing of a camera without a key is read at all.
 """
 
 import asyncio
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest import bodies
+from ingest import bodies, envelopes
 from ingest.budget import Budget, Held
 from ingest.errors import SlowDown, Unavailable
 from ingest.formats import table
@@ -29,17 +30,47 @@ from schemas.problems import MEDIA_TYPE, Problem
 
 DETECTIONS_PATH: Final = "/v1/detections"
 OPENALPR_PATH: Final = "/v1/webhooks/openalpr"
+KEEP_ALIVE_PATH: Final = "/v1/webhooks/dahua/NotificationInfo/KeepAlive"
+
+WEBHOOKS: Final = {
+    OPENALPR_PATH: table.OPENALPR,
+    "/v1/webhooks/platerecognizer": table.PLATERECOGNIZER,
+    "/v1/webhooks/hikvision": table.HIKVISION,
+    "/v1/webhooks/dahua": table.DAHUA,
+    "/v1/webhooks/dahua/NotificationInfo/TollgateInfo": table.DAHUA_ITSAPI,
+    KEEP_ALIVE_PATH: table.DAHUA_ITSAPI,
+    "/v1/webhooks/axis": table.AXIS,
+    "/v1/webhooks/ngsi": table.NGSI,
+    "/v1/webhooks/genetec": table.GENETEC,
+    "/v1/webhooks/verkada": table.VERKADA,
+    "/v1/webhooks/frigate": table.FRIGATE,
+}
+"""Where cameras push, and the format that they are expected to push there."""
 
 RETRY_AFTER_S: Final = 2
 
 MAX_WAITING: Final = 100
 """Requests that may wait for a key that is not known yet; those beyond are refused at once."""
 
+_SENT_AS_MEANT: Final = frozenset({"not_a_motor_vehicle"})
+"""Reasons of rejections that are no fault of the message: its camera gets the answer that it expects."""
+
 _FAULTS: Final = {
     "not_json": "The body is not JSON in UTF-8 (RFC 8259).",
     "duplicate_key": "An object in the body has one key twice.",
     "too_deep": "The body is nested too deeply.",
+    "not_xml": "The body is not XML in UTF-8, or has a DTD.",
+    "wrong_charset": "The body is declared to be in another charset than UTF-8.",
+    "not_multipart": "The body is not multipart as its Content-Type says (RFC 2046).",
+    "too_many_parts": "The body has too many parts.",
+    "no_message": "No part of the body is a message of a format that is known here.",
 }
+
+_KEEP_ALIVE: Final = {"Active": "keepAlive"}
+"""What a keep-alive without a body says."""
+
+Reader = Callable[[bytes], Sequence[Any]]
+"""Makes payloads of a body. Raises NotUsable or TooMany."""
 
 Count = Callable[[str, str, str, int], None]
 """Counts items: format, status, reason, how many."""
@@ -96,24 +127,27 @@ class Gateway:
         """Return the gateway's routes. Each needs a camera's key."""
         return [
             Route(DETECTIONS_PATH, self.detections, methods=["POST"], name="push_detections"),
-            Route(OPENALPR_PATH, self.openalpr, methods=["POST"], name="push_openalpr"),
+            *(
+                Route(path, functools.partial(self.webhook, path), methods=["POST"], name=operation_of(path))
+                for path in WEBHOOKS
+            ),
         ]
 
     async def detections(self, request: Request) -> Response:
         """Take native detections: one, an array, or NDJSON."""
-        return await self._answered(request, table.NATIVE, lines=True)
+        return await self._answered(request, DETECTIONS_PATH, table.NATIVE)
 
-    async def openalpr(self, request: Request) -> Response:
-        """Take one message of an OpenALPR / Rekor agent."""
-        return await self._answered(request, table.OPENALPR, lines=False)
+    async def webhook(self, path: str, request: Request) -> Response:
+        """Take what a vendor's camera or agent pushes: one message, an array, or a form with a message in it."""
+        return await self._answered(request, path, WEBHOOKS[path])
 
-    async def _answered(self, request: Request, format_: str, *, lines: bool) -> Response:
+    async def _answered(self, request: Request, path: str, format_: str) -> Response:
         try:
             camera = await self._camera(request.headers.get("authorization", ""))
-            kind = _media_type(request, lines=lines)
+            read = _reader(request, path, self._limits.items)
             with self._budget.holding() as held:
                 body = await self._body(request, held)
-                return await self._received(camera, format_, kind, body, held)
+                return await self._received(camera, format_, read, body, held)
         except _Refused as refused:
             return _answer_problem(refused.problem, refused.headers)
         except SlowDown as slow:
@@ -169,9 +203,9 @@ class Gateway:
             raise _closing(Problem(status=408, title="Too slow", detail="The body took too long.")) from None
         return bytes(body)
 
-    async def _received(self, camera: Camera, format_: str, kind: str, body: bytes, held: Held) -> Response:
+    async def _received(self, camera: Camera, format_: str, read: Reader, body: bytes, held: Held) -> Response:
         try:
-            payloads = bodies.payloads(body, kind, self._limits.items)
+            payloads = read(body)
         except NotUsable as fault:
             raise _Refused(Problem(status=400, detail=_FAULTS[fault.reason])) from None
         except bodies.TooMany:
@@ -180,20 +214,45 @@ class Gateway:
         held.add(prepared.size_bytes())
         items = await self._receiver.publish(prepared)
         for (status, reason), number in Counter((item.status, item.reason or "") for item in items).items():
-            self._count(format_, status, reason, number)
-        if items and not prepared.letters and all(item.status == "rejected" for item in items):
+            self._count(prepared.format_, status, reason, number)
+        if items and not prepared.letters and all(_is_fault(item) for item in items):
             raise _Refused(_unusable(items))
-        answer = Received(accepted=sum(item.status == "accepted" for item in items), items=items)
-        return Response(msgspec.json.encode(answer), status_code=202, media_type=bodies.JSON)
+        return _taken(prepared.format_, items)
 
 
-def _media_type(request: Request, *, lines: bool) -> str:
-    headers = request.headers
+def operation_of(path: str) -> str:
+    """Return the name of the operation behind a webhook's path."""
+    return "push_" + path.removeprefix("/v1/webhooks/").replace("/", "_").lower()
+
+
+def _reader(request: Request, path: str, limit: int) -> Reader:
+    """Return what makes payloads of this request's body; raise _Refused for a media type that is not taken."""
+    declared, encoding = request.headers.get("content-type", ""), request.headers.get("content-encoding", "")
     try:
-        return bodies.media_type(headers.get("content-type", ""), headers.get("content-encoding", ""), lines=lines)
+        if path == DETECTIONS_PATH:
+            kind = bodies.media_type(declared, encoding, lines=True)
+            return lambda body: bodies.payloads(body, kind, limit)
+        envelopes.check(declared, encoding)
     except bodies.UnsupportedMediaType:
-        taken = f"{bodies.JSON} or {bodies.NDJSON}" if lines else bodies.JSON
+        native = path == DETECTIONS_PATH
+        taken = f"{bodies.JSON} or {bodies.NDJSON}" if native else f"{bodies.JSON}, {envelopes.XML} or {envelopes.FORM}"
         raise _closing(Problem(status=415, detail=f"Send {taken} in UTF-8, not encoded.")) from None
+    if path == KEEP_ALIVE_PATH:
+        return lambda body: envelopes.messages(body, declared) if body else [_KEEP_ALIVE]
+    return lambda body: envelopes.messages(body, declared)
+
+
+def _is_fault(item: Item) -> bool:
+    return item.status == "rejected" and item.reason not in _SENT_AS_MEANT
+
+
+def _taken(format_: str, items: list[Item]) -> Response:
+    """Return the answer that a camera of this format expects when its message was taken."""
+    answer = table.ANSWERS[format_]
+    if answer.body is not None:
+        return Response(answer.body, status_code=answer.status, media_type=answer.media_type)
+    report = Received(accepted=sum(item.status == "accepted" for item in items), items=items)
+    return Response(msgspec.json.encode(report), status_code=answer.status, media_type=bodies.JSON)
 
 
 def _unusable(items: Sequence[Item]) -> Problem:

@@ -10,7 +10,8 @@ from ingest import deadletter
 from ingest.errors import PublishError, Unavailable
 from ingest.formats.payload import NotUsable
 from ingest.formats.read import Dropped, Outcome, Parser, Read, Reason, Rejected
-from ingest.formats.table import PARSERS
+from ingest.formats.recognise import recognise
+from ingest.formats.table import NATIVE, PARSERS
 from ingest.intake import decide
 from ingest.ports import Publisher
 from schemas import topics, wire
@@ -38,10 +39,14 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Prepared:
-    """A request's items, judged and encoded, before anything is written."""
+    """A request's items, judged and encoded, before anything is written.
 
-    def __init__(self) -> None:
+    `format_` is what the request turned out to be in: its camera expects that format's answer.
+    """
+
+    def __init__(self, format_: str) -> None:
         """Begin with nothing."""
+        self.format_ = format_
         self.items: list[Item] = []
         self.detections: list[tuple[bytes, bytes]] = []
         self.letters: list[tuple[bytes, bytes]] = []
@@ -85,17 +90,20 @@ class Receiver:
     def prepare(
         self, format_: str, camera: Camera, payloads: Sequence[Any | NotUsable], received_at: datetime
     ) -> Prepared:
-        """Return what is to be written and answered for these payloads; a NotUsable among them is an item at fault."""
-        parse: Parser = PARSERS[format_]
-        prepared = Prepared()
-        for index, payload in enumerate(payloads):
-            for outcome in _outcomes(parse, payload):
+        """Return what is to be written and answered for these payloads; a NotUsable among them is an item at fault.
+
+        A vendor's message under another vendor's name is read as what it is.
+        """
+        formats = [_format(payload, format_) for payload in payloads]
+        prepared = Prepared(formats[0] if formats else format_)
+        for index, (payload, name) in enumerate(zip(payloads, formats, strict=True)):
+            for outcome in _outcomes(PARSERS[name], payload):
                 if isinstance(outcome, Read):
                     prepared.add(
                         index,
                         decide(
                             outcome,
-                            format_=format_,
+                            format_=name,
                             camera=camera,
                             received_at=received_at,
                             rules=self._rules,
@@ -116,6 +124,10 @@ class Receiver:
         if prepared.detections:
             prepared.settle(await self._publisher.publish(topics.DETECTIONS, prepared.detections))
         return prepared.items
+
+
+def _format(payload: Any | NotUsable, declared: str) -> str:
+    return declared if declared == NATIVE else recognise(payload) or declared
 
 
 def _outcomes(parse: Parser, payload: Any | NotUsable) -> tuple[Outcome, ...]:
