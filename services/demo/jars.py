@@ -58,10 +58,16 @@ def _sha256(path: Path) -> str | None:
 def _fetch() -> None:
     """Run this module in a process without a Java to find; what jgo kept for itself is removed afterwards."""
     environment = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "JDK_HOME")}
-    environment["PATH"] = "/nonexistent"
+    # Finding none, jgo would fetch a whole JDK, from elsewhere and into another cache: it is shown an index that is not
+    # there, and does without.
+    environment |= {
+        "PATH": "/nonexistent",
+        "CJDK_INDEX_URL": "https://127.0.0.1:9/",
+        "CJDK_CACHE_DIR": str(cache_folder() / "cjdk"),
+    }
     command = [sys.executable, "-m", "services.demo.jars"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    for name in ("m2", "jgo"):  # after a failure too: half a download must not be found again
+    for name in ("m2", "jgo", "cjdk"):  # after a failure too: half a download must not be found again
         shutil.rmtree(cache_folder() / name, ignore_errors=True)
     if done.returncode != 0:
         reason = "\n".join(done.stderr.splitlines()[-5:])
