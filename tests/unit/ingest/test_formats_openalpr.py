@@ -41,13 +41,26 @@ def test_nothing_but_the_allow_list_gets_through() -> None:
         assert word not in kept
 
 
-@pytest.mark.parametrize("name", ["alpr_results", "alpr_alert", "vehicle", "heartbeat"])
-def test_other_messages_of_an_agent_are_dropped(name: str) -> None:
-    assert only({"data_type": name, "best_uuid": 7}) == Dropped(reason="not_supported_yet")
+def test_a_heartbeat_is_dropped() -> None:
+    assert only({"data_type": "heartbeat", "best_uuid": 7}) == Dropped(reason="heartbeat")
 
 
-def test_the_other_samples_are_dropped() -> None:
-    assert only(sample("alpr_alert")) == only(sample("vehicle")) == Dropped(reason="not_supported_yet")
+def test_an_alert_is_its_group_and_nothing_of_the_list() -> None:
+    alert = {**sample("alpr_alert"), "group": GROUP, "alert_list": "a list", "description": "somebody"}
+    assert only(alert) == only(GROUP)
+    assert only({**alert, "group": {**GROUP, "is_preview": True}}) == Dropped(reason="preview")
+    assert only({**alert, "group": {**GROUP, "best_plate_number": "A" * 33}}) == Rejected(
+        reason="shape", pointer="/group/best_plate_number"
+    )
+    assert only({**alert, "group": None}) == Rejected(reason="shape", pointer="/group")
+
+
+def test_a_vehicle_message_of_the_same_uuid_is_another_read() -> None:
+    vehicle = sample("vehicle")
+    assert vehicle["best_uuid"] == GROUP["best_uuid"]
+    seen = only({**vehicle, "epoch_start": GROUP["epoch_start"]})
+    assert seen.key != read().key
+    assert seen.plate_raw is None
 
 
 def test_a_preview_is_dropped() -> None:
