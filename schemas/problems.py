@@ -27,7 +27,7 @@ TITLES: Final[dict[int, str]] = {
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A problem document. `type` is a path of this API's own list, stable for programs to switch on.
+    """A problem document. `type` is about:blank, so that the status says what kind of problem it is.
 
     `errors` holds one object for each thing that was wrong: `pointer` (RFC 6901, into the body) and `detail`.
     """

@@ -9,6 +9,7 @@ import pytest
 
 import schemas
 from schemas import topics, wire
+from services.cli.serve import SERVICES
 
 ROOT = Path(schemas.__file__).parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/v*/*.json"))
@@ -35,11 +36,27 @@ def test_every_version_of_a_topic_has_golden_messages(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
-def test_a_golden_message_decodes_and_encodes_to_the_same_bytes(path: Path) -> None:
+def test_a_golden_message_decodes_and_encodes_to_the_same(path: Path) -> None:
+    """One from before a field was added comes back with that field at its default, and else as it was."""
     golden = path.read_bytes().rstrip(b"\n")
     value = wire.decode(golden, shape(path.parent.parent.name))
-    if path.parent.name == f"v{wire.VERSIONS[type(value)]}":
+    if path.parent.name != f"v{wire.VERSIONS[type(value)]}":
+        return
+    known = msgspec.json.decode(golden).keys()
+    added = {field.name: field for field in msgspec.structs.fields(value) if field.name not in known}
+    assert all(getattr(value, name) == field.default for name, field in added.items())
+    if added:
+        encoded = msgspec.json.decode(wire.encode(value))
+        assert {name: encoded[name] for name in encoded if name not in added} == msgspec.json.decode(golden)
+    else:
         assert wire.encode(value) == golden
+
+
+@pytest.mark.parametrize("name", topics.ALL)
+def test_a_golden_message_has_every_field(name: str) -> None:
+    fields = {field.name for field in msgspec.structs.fields(shape(name))} | {"v"}
+    folder = ROOT / "examples" / name / f"v{topics.load(name).versions[-1]}"
+    assert any(msgspec.json.decode(path.read_bytes()).keys() == fields for path in folder.glob("*.json"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
@@ -69,3 +86,10 @@ def test_a_mistyped_topic_file_is_refused() -> None:
     text = (ROOT / "topics/detections.yaml").read_bytes().replace(b"retention_ms", b"retension_ms")
     with pytest.raises(msgspec.ValidationError):
         msgspec.yaml.decode(text, type=topics.Topic)
+
+
+@pytest.mark.parametrize("name", topics.ALL)
+def test_who_writes_and_reads_a_topic_are_services(name: str) -> None:
+    topic = topics.load(name)
+    assert topic.producers
+    assert {*topic.producers, *topic.consumers} <= SERVICES.keys()
