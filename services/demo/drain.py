@@ -11,12 +11,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 POLL_S: Final = 0.2
-Progress = Callable[[int, int], None]
-"""Told how many records are done, of how many."""
+STANDSTILL_S: Final = 300.0
 
 
 async def drained(
-    bootstrap: str, topic: str, group: str, *, alive: Callable[[], None], progress: Progress, limit_s: float = 300.0
+    bootstrap: str, topic: str, group: str, *, alive: Callable[[], None], limit_s: float = STANDSTILL_S
 ) -> int:
     """Wait until a group has committed all that is in a topic now; return the number of records.
 
@@ -29,7 +28,7 @@ async def drained(
     try:
         partitions = await _partitions(admin, topic)
         ends = await consumer.end_offsets(partitions)
-        return await _wait(admin, group, ends, alive, progress, limit_s)
+        return await _wait(admin, group, ends, alive, limit_s)
     finally:
         await admin.close()
         await consumer.stop()
@@ -40,7 +39,6 @@ async def _wait(
     group: str,
     ends: dict[TopicPartition, int],
     alive: Callable[[], None],
-    progress: Progress,
     limit_s: float,
 ) -> int:
     total, before = sum(ends.values()), -1
@@ -49,7 +47,6 @@ async def _wait(
     while True:
         committed = await admin.list_consumer_group_offsets(group)
         done = sum(min(max(committed[at].offset, 0), end) for at, end in ends.items() if at in committed)
-        progress(done, total)
         if done == total:
             return total
         if done != before:

@@ -133,8 +133,9 @@ class Demo:
         write_private(self._folder.camera_keys, msgspec.json.encode(keys))
         truth = push(truth, fleet.url("gateway"), keys, steps.console, self._folder.truth)
         self._report(truth)
-        with steps.doing("Reads reach the index"):
-            asyncio.run(self._index_filled(kafka, fleet))
+        with steps.doing("Reads reach the index") as notes:
+            detections, sightings = asyncio.run(self._index_filled(kafka, fleet))
+            notes.append(f"{detections:,} detections enriched, {sightings:,} sightings indexed")
         return world, truth
 
     def _report(self, truth: Truth) -> None:
@@ -143,13 +144,15 @@ class Demo:
         said = ", ".join(f"{many:,} {status}" for status, many in statuses.most_common())
         self._steps.say(f"{said}; {numbers.misread:,} misread, {numbers.without_plate:,} without a plate")
 
-    async def _index_filled(self, kafka: Kafka, fleet: Fleet) -> None:
+    async def _index_filled(self, kafka: Kafka, fleet: Fleet) -> tuple[int, int]:
         def alive() -> None:
             if dead := fleet.dead():
                 raise ChildError(f"a service has ended: {dead[0]}\n{fleet.children[dead[0]].tail()}")
 
-        for topic, group in ((topics.DETECTIONS, "platetrail-enricher"), (topics.SIGHTINGS, "platetrail-indexer")):
-            await drained(kafka.bootstrap, topic, group, alive=alive, progress=lambda done, total: None)
+        return (
+            await drained(kafka.bootstrap, topics.DETECTIONS, "platetrail-enricher", alive=alive),
+            await drained(kafka.bootstrap, topics.SIGHTINGS, "platetrail-indexer", alive=alive),
+        )
 
     def _question(self, question: Question, fleet: Fleet, postgres: Postgres, people: People) -> bool:
         steps, vehicle = self._steps, question.vehicle

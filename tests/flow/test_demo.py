@@ -22,7 +22,7 @@ from services.demo.people import AUDITOR, INVESTIGATOR, People
 from services.demo.question import CASE
 from services.simulate.truth import read_truth
 from tests.support import leaks
-from tests.support.demo import SERVICES_UP, DemoRun, lives
+from tests.support.demo import SERVERS_UP, SERVICES_UP, STAYING, DemoRun, lives
 from tests.support.wait import until
 
 MAY_BE_AWAY = {"maintain"}
@@ -182,12 +182,23 @@ def test_a_killed_demo_leaves_no_orphans_and_the_next_one_is_clean(tmp_path: Pat
     until(lambda: not any(lives(process) for process in family), "nothing of the killed demo runs any more")
     assert (killed.home / "run" / "keys").exists()
 
-    following = DemoRun(tmp_path)
-    following.until(SERVICES_UP)
-    family = following.family()
-    assert following.end(signal.SIGTERM) == 130
+    terminated = DemoRun(tmp_path)
+    terminated.until(SERVERS_UP)
+    family = terminated.family()
+    assert terminated.end(signal.SIGTERM) == 130
     until(lambda: not any(lives(process) for process in family), "nothing of the stopped demo runs any more")
-    assert {path.name for path in following.home.iterdir()} == {"lock", "logs"}
+    assert {path.name for path in terminated.home.iterdir()} == {"lock", "logs"}
+
+
+def test_a_demo_whose_service_dies_says_so_and_stops_the_others(tmp_path: Path) -> None:
+    run = DemoRun(tmp_path)
+    run.until(STAYING)
+    family = run.family()
+    run.service("indexer").kill()
+    assert run.wait() == 4
+    assert "platetrail: a service has ended: indexer" in run.output()
+    until(lambda: not any(lives(process) for process in family), "nothing of the demo runs any more")
+    assert {path.name for path in run.home.iterdir()} == {"lock", "logs"}
 
 
 def _provoke(running: DemoRun, plate: str) -> None:
