@@ -58,6 +58,14 @@ CAMERA: Final = Table(
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("registered_at", _TIME, nullable=False, server_default=_NOW),
     Column("revision", Integer, nullable=False, server_default=text("0")),
+    Column("lanes", Integer),
+    Column("format", Text),
+    Column("handling", Text, nullable=False, server_default=text("'standard'")),
+    Column("active_from", _TIME),
+    Column("active_until", _TIME),
+    Column("proof", Text, nullable=False, server_default=text("'key'")),
+    Column("digest_ha1", Text),
+    Column("certificate_sha256", Text, unique=True),
     schema="registry",
 )
 
