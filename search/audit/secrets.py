@@ -110,15 +110,22 @@ class Opener:
         return cipher
 
 
+class _Committed(msgspec.Struct):
+    """What a leaf commits to, by field."""
+
+    commitments: dict[str, str]
+
+
 def opened(secret: bytes, leaf: bytes) -> tuple[Disclosure, ...]:
     """Return the disclosures of a decrypted private part. Raises Unopened unless they are exactly the leaf's."""
     try:
         triples = msgspec.json.decode(secret, type=list[tuple[str, str, Any]])
-        commitments: dict[str, str] = msgspec.json.decode(leaf)["commitments"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+        commitments = msgspec.json.decode(leaf, type=_Committed).commitments
+        found = tuple(Disclosure(salt=salt, field=field, value=value) for salt, field, value in triples)
+        computed = {item.field: item.commitment() for item in found}
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         raise Unopened("content") from None
-    found = tuple(Disclosure(salt=salt, field=field, value=value) for salt, field, value in triples)
-    if {item.field: item.commitment() for item in found} != commitments or len(found) != len(commitments):
+    if computed != commitments or len(found) != len(commitments):
         raise Unopened("commitments")
     return found
 

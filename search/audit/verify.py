@@ -5,7 +5,6 @@ So an altered leaf disagrees with its hash, and a moved row with its place; a ro
 with the root in the head; and if the head was rewritten too, with a receipt that somebody kept.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from schemas.entries import ENDS, OPENING
 from schemas.queries import Receipt
 from search.audit.errors import LogBroken
 from search.audit.findings import Suspect, suspicions
-from search.audit.merkle import Tree, place_hash
+from search.audit.merkle import Tree, leaf_hash, place_hash
 from search.audit.ports import Head
 from search.audit.receipts import Attested, attested
 
@@ -137,7 +136,7 @@ class Verifier:
         self._next = index if at_end else index + 1
 
     def _hashes(self, row: Row) -> None:
-        true = hashlib.sha256(b"\x00" + row.leaf).digest()
+        true = leaf_hash(row.leaf)
         if true != row.hash or place_hash(row.idx, row.hash) != row.place:
             self._suspects.append(Suspect(row.idx, true, row.hash, row.place))
         if self._broken:
@@ -155,7 +154,7 @@ class Verifier:
         body = _decode(row.leaf)
         if body is None:
             self._unreadable.add(row.idx)
-            self._find("undecodable", row.idx, row.idx, "the leaf is no canonical JSON object with a kind")
+            self._find("undecodable", row.idx, row.idx, "the leaf is no canonical entry")
             return
         kind, ends, agency = body["kind"], body.get("ends"), body.get("agency")
         if (kind, ends, agency, body.get("purpose")) != row[4:]:
@@ -168,11 +167,11 @@ class Verifier:
             if kind == "abandoned":
                 self._abandoned[str(agency)] += 1
 
-    def _end(self, index: int, ends: Any) -> None:
-        if self._open.pop(ends, None) is None and not self._unknown(ends):
+    def _end(self, index: int, ends: int | None) -> None:
+        if ends is None or (self._open.pop(ends, None) is None and not self._unknown(ends)):
             self._find("end", index, index, "it ends what is no open intent or page")
 
-    def _unknown(self, index: Any) -> bool:
+    def _unknown(self, index: int) -> bool:
         return index in self._unreadable or any(index in gap for gap in self._gaps)
 
     def _resolve_suspects(self) -> None:
@@ -222,14 +221,20 @@ class Verifier:
 
 
 def _decode(leaf: bytes) -> dict[str, Any] | None:
-    """Return a leaf's body, or None unless it is a canonical JSON object with a kind."""
+    """Return a leaf's body, or None unless it is a canonical JSON object whose columns are of their types."""
     try:
         body = orjson.loads(leaf)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
         return None
-    return body if orjson.dumps(body, option=orjson.OPT_SORT_KEYS) == leaf else None
+    ends, words = body.get("ends"), (body.get("agency"), body.get("purpose"))
+    if not (ends is None or type(ends) is int) or not all(word is None or isinstance(word, str) for word in words):
+        return None
+    try:
+        return body if orjson.dumps(body, option=orjson.OPT_SORT_KEYS) == leaf else None
+    except orjson.JSONEncodeError:  # nested deeper than it writes, though not than it reads
+        return None
 
 
 def verify(

@@ -83,6 +83,16 @@ def test_values_that_the_leaf_does_not_commit_to_are_refused() -> None:
         opened(honest.secret(), Entry(kind="intent", public={}).leaf())
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [b'[["s","f",1.5]]', b'[["s","f",9007199254740993]]', b'[["s","f",' + b"[" * 5000 + b"]" * 5000 + b"]]"],
+)
+@pytest.mark.parametrize("commitments", [b'{"f":"x"}', b"[1]", b"1", b'{"f":[1]}', b"null"])
+def test_a_private_part_that_no_leaf_can_commit_to_is_refused(secret: bytes, commitments: bytes) -> None:
+    with pytest.raises(Unopened):
+        opened(secret, b'{"commitments":' + commitments + b"}")
+
+
 def test_a_data_key_serves_an_hour() -> None:
     clock = [NOW]
     sealer = Sealer(PRIVATE.public_key(), lambda: clock[0])

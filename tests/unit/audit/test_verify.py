@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,12 +145,51 @@ def test_of_very_many_damaged_rows_each_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "leaf", [b"", b"{", b"[]", b"1", b'{"v":1}', b'{"kind":1}', b'{"v": 1,"kind":"x"}', b'{"v":1,"kind":"x"}', b"\xff"]
+    "leaf",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"1",
+        b'{"v":1}',
+        b'{"kind":1}',
+        b'{"v": 1,"kind":"x"}',
+        b'{"v":1,"kind":"x"}',
+        b"\xff",
+        b'{"deep":' + b"[" * 400 + b"]" * 400 + b',"kind":"x"}',
+    ],
 )
 def test_a_leaf_that_is_no_canonical_entry_is_named(leaf: bytes) -> None:
     rows = log(2)
     hashed = leaf_hash(leaf)
     rows.append(Row(4, leaf, hashed, place_hash(4, hashed), "x", None, None, None))
+    assert found(check(rows)) == {("undecodable", 4, 4)}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"ends": [1]},
+        {"ends": {"a": 1}},
+        {"ends": True},
+        {"ends": 1.0},
+        {"ends": "1"},
+        {"agency": ["a"]},
+        {"agency": {"a": 1}},
+        {"agency": 1},
+        {"purpose": ["a"]},
+        {"purpose": {}},
+    ],
+)
+@pytest.mark.parametrize("kind", ["intent", "outcome", "abandoned"])
+def test_a_leaf_whose_columns_have_other_types_is_named_and_does_not_stop_the_verification(
+    kind: str, columns: dict[str, Any]
+) -> None:
+    rows = log(2)
+    leaf = orjson.dumps({"v": 1, "kind": kind, **columns}, option=orjson.OPT_SORT_KEYS)
+    hashed = leaf_hash(leaf)
+    rows.append(Row(4, leaf, hashed, place_hash(4, hashed), kind, None, None, None))
+    rows += question(5)
     assert found(check(rows)) == {("undecodable", 4, 4)}
 
 
