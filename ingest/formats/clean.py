@@ -27,6 +27,7 @@ _PATH: Final = re.compile(r" - at `\$([^`]*)`$")
 _STEP: Final = re.compile(r"\.?([A-Za-z0-9_ ]+)|\[([0-9.]+)\]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 _MAX_REGION_LENGTH: Final = 16
+_TOO_LARGE: Final = 10**300
 
 _UNREAD: Final = SENTINELS | {"UNKNOW", "UNRECOGNISE", "UNRECOGNIZE", "UNRECOGNISED", "UNRECOGNIZED", "NOLICENSEPLATE"}
 _UNREAD_ELSEWHERE: Final = frozenset({"无车牌", "未识别", "无牌车", "无牌", "未知"})
@@ -122,7 +123,9 @@ def number(value: Loose) -> float | None:
     """Return a finite number, sent as one or as a text; None for anything else."""
     if isinstance(value, str):
         value = float(value) if _NUMBER.fullmatch(value.strip()) else None
-    return float(value) if value is not None and math.isfinite(value) else None
+    if value is None or (isinstance(value, int) and abs(value) >= _TOO_LARGE):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def whole(value: Loose) -> int | None:

@@ -79,6 +79,8 @@ def parse(payload: Any) -> tuple[Outcome, ...]:
         events = msgspec.convert(payload, _Message).params.event_list
     except msgspec.ValidationError as error:
         return (clean.misshapen(error),)
+    if not events:
+        return (Dropped(reason="other_event"),)
     return tuple(_event(event, f"/params/eventList/{index}") for index, event in enumerate(events))
 
 

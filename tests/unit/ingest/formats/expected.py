@@ -26,12 +26,15 @@ AGENT_1: Final = ("00000000-0000-4000-8000-000000000001", "TESTTESTTESTTESTTESTT
 AGENT_2: Final = ("00000000-0000-4000-8000-000000000002", "TESTTESTTESTTESTTESTTESTTESTTESTTESTTEST", "1000")
 AGENT_3: Final = ("00000000-0000-4000-8000-000000000003", "EXAMPLEAGENT00000000000000000000000000B2", "77")
 BEST_UUID: Final = "EXAMPLEAGENT00000000000000000000000000A1-177622-1627675927855"
-BMW: Final = {
-    "make": word("bmw", 0.9999908447),
-    "model": word("bmw_x3", 0.9960665131),
-    "colour": word("white", 0.9914266968),
-    "body": word("suv-crossover", 0.9989404297),
-}
+BMW: Final = Read(
+    key="",
+    claimed_at=at("1970-01-01T00:00:00Z"),
+    make=word("bmw", 0.9999908447),
+    model=word("bmw_x3", 0.9960665131),
+    colour=word("white", 0.9914266968),
+    body=word("suv-crossover", 0.9989404297),
+)
+"""The vehicle of the real samples: the first guess of each list, in hundredths."""
 
 HIKVISION_ANPR: Final = Read(
     key=key(
@@ -76,7 +79,10 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             region="us-ma",
             region_confidence=0.8406666565,
             position=Position(latitude=39.5, longitude=-78.5),
-            **BMW,
+            make=BMW.make,
+            model=BMW.model,
+            colour=BMW.colour,
+            body=BMW.body,
         ),
     ),
     "openalpr/alpr_alert.json": (
@@ -89,7 +95,10 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             region="us-ma",
             region_confidence=0.8406666565,
             position=Position(latitude=39.0, longitude=-77.0),
-            **BMW,
+            make=BMW.make,
+            model=BMW.model,
+            colour=BMW.colour,
+            body=BMW.body,
         ),
     ),
     "openalpr/vehicle.json": (
@@ -97,7 +106,10 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             key=key(*AGENT_1, "vehicle", BEST_UUID, "1634763993249"),
             claimed_at=at("2021-10-20T21:06:33.249Z"),
             position=Position(latitude=39.5, longitude=-78.5),
-            **BMW,
+            make=BMW.make,
+            model=BMW.model,
+            colour=BMW.colour,
+            body=BMW.body,
         ),
     ),
     "openalpr/alpr_group_v2.json": (
