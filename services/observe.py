@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
 from services.settings import Settings
 
@@ -121,7 +122,7 @@ def install_problems(app: FastAPI) -> None:
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         errors: tuple[dict[str, str | int], ...] = tuple(
-            {"pointer": "/" + "/".join(str(part) for part in item["loc"]), "detail": str(item["type"])}
+            {"pointer": pointer(item["loc"], _documented_names(app)), "detail": str(item["type"])}
             for item in error.errors()
         )
         body = Problem(status=422, detail="The request does not have the documented shape.", errors=errors).body()
@@ -134,6 +135,22 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_crash)
+
+
+_PARTS: Final = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+def _documented_names(app: FastAPI) -> frozenset[str]:
+    """Return every name of a parameter or member that the application documents: what an answer may repeat."""
+    names = set(_PARTS)
+    waiting: list[Any] = [app.openapi()]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            names |= one["properties"].keys() if isinstance(one.get("properties"), dict) else set()
+            names |= {one["name"]} if "in" in one and isinstance(one.get("name"), str) else set()
+        waiting.extend(one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+    return frozenset(names)
 
 
 def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
@@ -179,7 +196,7 @@ async def _serve(config: uvicorn.Config, service: str) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        structlog.get_logger().info("ready", service=service, port=config.port)
+        structlog.get_logger().info("ready", service=service, port=server.servers[0].sockets[0].getsockname()[1])
     await task
     if not server.started:
         raise SystemExit(3)

@@ -14,9 +14,11 @@ from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.entries import Entry, Kind, Lookup, disclose
+from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
 from schemas.queries import Asker, PurposeCode
 from search.audit.errors import LogError, Unopened
+from search.audit.http import Unread, answer_problem, read_body
 from search.audit.lookups import Lookups
 from search.audit.ports import Log, Reader, Record, Selection
 from search.audit.secrets import Opener
@@ -50,6 +52,9 @@ class PrivateFilter(Filter):
 
     user: _Name | None = Field(None, description="who asked, as the token named them")
     case: _Name | None = Field(None, description="the case number that the question was asked for")
+
+
+_FIELDS: Final = frozenset(field.alias or name for name, field in PrivateFilter.model_fields.items())
 
 
 class End(BaseModel):
@@ -209,16 +214,15 @@ def router(auditor: Auditor, identify: Identify) -> APIRouter:
         "/entries/query",
         response_model=Entries,
         summary="Read the log, filtered by user or case as well.",
-        responses={413: _DOCUMENTED[413]},
+        responses={status: _DOCUMENTED[status] for status in (408, 413, 415)},
         openapi_extra=_BODY,
     )
     async def query(who: who, request: Request) -> Any:
         """As `GET /v1/audit/entries`, with the filter in the body, since users and cases may not stand in a URL."""
-        body = await _body_of(request)
-        if body is None:
-            return _problem(413, f"A filter has at most {MAX_BODY_BYTES} bytes.")
         try:
-            wanted = PrivateFilter.model_validate_json(body)
+            wanted = PrivateFilter.model_validate_json(await read_body(request, MAX_BODY_BYTES))
+        except Unread as unread:
+            return answer_problem(Problem(status=unread.status, detail=unread.detail))
         except ValidationError as error:
             return _unusable(error)
         return await _answer(auditor, who, wanted)
@@ -230,39 +234,17 @@ async def _answer(auditor: Auditor, asker: Asker, wanted: Filter) -> Entries | R
     try:
         return await auditor.entries(asker, wanted)
     except LogError:
-        return _problem(503, "The log cannot be read now; nothing was read.", {"Retry-After": "1"})
-
-
-async def _body_of(request: Request) -> bytes | None:
-    """Return the body, or None as soon as it is too large."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
+        problem = Problem(status=503, detail="The log cannot be read now; nothing was read.")
+        return answer_problem(problem, {"Retry-After": "1"})
 
 
 def _unusable(error: ValidationError) -> Response:
     """Answer what is wrong where, quoting nothing: of a field that we do not know, not even its name."""
     errors: tuple[dict[str, str | int], ...] = tuple(
-        {
-            "pointer": "".join(f"/{part}" for part in item["loc"]) if item["type"] != "extra_forbidden" else "",
-            "detail": item["type"],
-        }
+        {"pointer": pointer(item["loc"], _FIELDS), "detail": item["type"]}
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     )
-    return _problem(422, "The filter does not have the documented shape.", errors=errors)
-
-
-def _problem(
-    status: int,
-    detail: str,
-    headers: dict[str, str] | None = None,
-    errors: tuple[dict[str, str | int], ...] = (),
-) -> Response:
-    body = Problem(status=status, detail=detail, errors=errors).body()
-    return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return answer_problem(Problem(status=422, detail="The filter does not have the documented shape.", errors=errors))
 
 
 def _documented(description: str) -> dict[str, Any]:
@@ -275,7 +257,9 @@ _SCHEME: Final = HTTPBearer(scheme_name="bearer", description="A token with the 
 _DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {
     401: _documented("No valid bearer token."),
     403: _documented("The token has not the role auditor."),
+    408: _documented("The body did not arrive."),
     413: _documented("The body is too large."),
+    415: _documented("The body is not application/json."),
     422: _documented("The filter cannot be used: `errors` says where."),
     503: _documented("The log did not answer; nothing was read. Try again after Retry-After seconds."),
 }

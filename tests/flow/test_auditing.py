@@ -30,6 +30,7 @@ from tests.support.leaks import in_texts
 from tests.support.wait import until_async
 
 ANA, CASE, PLATE = "ana.ortiz", "2026-004711", "QRS8210"
+JSON = {"Content-Type": "application/json"}
 ENTRIES, QUERY = "/v1/audit/entries", "/v1/audit/entries/query"
 
 
@@ -208,25 +209,43 @@ async def test_pages_go_on_where_the_last_one_ended(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "filters", [{"user": ANA}, {"from": "2026-01-01T00:00:00"}, {"limit": 501}, {"purpose": "curiosity"}, {"kind": ""}]
+    "filters",
+    [
+        {"user": ANA},
+        {"from": "2026-01-01T00:00:00"},
+        {"limit": 501},
+        {"purpose": "curiosity"},
+        {"kind": ""},
+        {PLATE: "1"},
+        {"kind": PLATE},
+    ],
 )
 async def test_unusable_filters_are_refused_and_not_quoted(stage: Stage, filters: dict[str, Any]) -> None:
     answer = await stage.client.get(ENTRIES, params=filters, headers=stage.token("auditor"))
     assert problem(answer) == (422, "application/problem+json")
+    assert [value for value in map(str, filters.values()) if value and value in answer.text] == []
+    assert PLATE not in answer.text
     assert await size(stage.database) == 0
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"plate": "QRS8210"}', b'{"user": ""}', b'{"QRS8210": 1}'])
 async def test_unusable_bodies_are_refused_and_not_quoted(stage: Stage, body: bytes) -> None:
-    answer = await stage.client.post(QUERY, content=body, headers=stage.token("auditor"))
+    answer = await stage.client.post(QUERY, content=body, headers=JSON | stage.token("auditor"))
     assert problem(answer) == (422, "application/problem+json")
     assert PLATE not in answer.text
     assert await size(stage.database) == 0
 
 
 async def test_a_body_has_a_limit(stage: Stage) -> None:
-    answer = await stage.client.post(QUERY, content=b" " * 20_000, headers=stage.token("auditor"))
+    answer = await stage.client.post(QUERY, content=b" " * 20_000, headers=JSON | stage.token("auditor"))
     assert problem(answer) == (413, "application/problem+json")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}, JSON | {"Content-Encoding": "gzip"}])
+async def test_a_body_is_json_and_not_encoded(stage: Stage, headers: dict[str, str]) -> None:
+    answer = await stage.client.post(QUERY, content=b"{}", headers=headers | stage.token("auditor"))
+    assert problem(answer) == (415, "application/problem+json")
+    assert await size(stage.database) == 0
 
 
 async def test_nothing_is_read_that_cannot_be_recorded(stage: Stage) -> None:

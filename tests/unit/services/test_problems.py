@@ -1,0 +1,72 @@
+"""Problem documents for what FastAPI refuses: they say where, in our words alone."""
+
+from typing import Annotated
+
+import httpx
+import pytest
+from fastapi import FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.observe import install_problems
+
+PLATE = "XQ7O41"
+
+
+class Wanted(BaseModel):
+    """Query parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = 1
+
+
+class Inner(BaseModel):
+    """Part of a body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: int = Field(0, alias="from")
+
+
+class Body(Inner):
+    """A body with members that the caller names."""
+
+    inner: Inner | None = None
+    counts: dict[str, int] = {}
+
+
+@pytest.fixture
+def client() -> httpx.AsyncClient:
+    app = FastAPI()
+    install_problems(app)
+
+    @app.get("/asked")
+    async def asked(wanted: Annotated[Wanted, Query()]) -> None: ...
+
+    @app.post("/sent")
+    async def sent(body: Body) -> None: ...
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
+
+
+async def test_a_parameter_is_named_if_it_is_ours(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/asked", params={"limit": PLATE, PLATE: "1"})
+    assert answer.status_code == 422
+    assert PLATE not in answer.text
+    assert {one["pointer"] for one in answer.json()["errors"]} == {"/query/limit", "/query"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({PLATE: 1}, "/body"),
+        ({"inner": {PLATE: 1}}, "/body/inner"),
+        ({"counts": {PLATE: PLATE}}, "/body/counts"),
+        ({"inner": {"from": PLATE}}, "/body/inner/from"),
+    ],
+)
+async def test_a_member_is_named_if_it_is_ours(client: httpx.AsyncClient, body: object, pointer: str) -> None:
+    answer = await client.post("/sent", json=body)
+    assert answer.status_code == 422
+    assert PLATE not in answer.text
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
