@@ -46,10 +46,19 @@ After a 503, or no answer, send all of it again: an item has the same id each ti
 """.strip()
 
 _WEBHOOK: Final = """
-Put the camera's key into its `Authorization` header. A message of another vendor's form that comes here is read as
+Give the camera its key: as bearer token, as `X-Api-Key`, or as password of HTTP Basic with its id as user name; one
+that is registered with `proof` `digest` takes part in HTTP Digest with SHA-256.
+
+A message of another vendor's form that comes here is read as
 what it is, and answered as its sender expects. What is in order and no read (a heartbeat, another event) is `dropped`,
 so that it is not sent again. Fields that are not listed in this system's own form are not looked at: no pictures,
 nobody's seat belt.
+""".strip()
+
+_BY_URL: Final = """
+The token stands in the path, so whoever sees the URL can push as this camera: only for a device that takes nothing
+else, registered with `proof` `url`. The message is read in the format that the camera is registered with, or as what it
+is.
 """.strip()
 
 _SAYS: Final = {
@@ -84,8 +93,8 @@ _SAYS: Final = {
 
 _PROBLEMS: Final = {
     400: "The body can't be read: no JSON (XML, form), one key twice in an object, or nested too deeply.",
-    401: "No valid camera key.",
-    403: "The camera is retired.",
+    401: "Nothing that proves a camera; WWW-Authenticate says what would.",
+    403: "The camera is retired, outside its active period, or of a handling that this gateway does not do.",
     408: "The body took too long.",
     413: "The body, or the number of its items, is over the limit.",
     415: "Another media type, charset or encoding than is taken.",
@@ -107,6 +116,17 @@ def describe(document: dict[str, Any]) -> None:
         "bearerFormat": "ptk_<prefix>_<secret>",
         "description": "A camera's own key, shown once when it is registered (`platetrail camera add`).",
     }
+    components["securitySchemes"]["apiKey"] = {"type": "apiKey", "in": "header", "name": "X-Api-Key"}
+    components["securitySchemes"]["basic"] = {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The camera's id as user name, its key as password.",
+    }
+    components["securitySchemes"]["digest"] = {
+        "type": "http",
+        "scheme": "digest",
+        "description": "RFC 7616 with SHA-256, for a camera that is registered with `proof` `digest`.",
+    }
     one_or_more = {"oneOf": [native, {"type": "array", "items": native}]}
     paths = document.setdefault("paths", {})
     paths[gateway.DETECTIONS_PATH] = {
@@ -123,6 +143,14 @@ def describe(document: dict[str, Any]) -> None:
     }
     for path, format_ in gateway.WEBHOOKS.items():
         paths[path] = {"post": _webhook(path, format_, received, problem)}
+    by_url = _operation(
+        "push_by_url", "Push from a device that can be given nothing but a URL", _BY_URL, received, problem
+    )
+    token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
+    paths[gateway.PUSH_PATH] = {
+        "post": by_url
+        | {"parameters": [token], "security": [], "requestBody": {"required": True, "content": _message_content({})}}
+    }
 
 
 def _webhook(path: str, format_: str, received: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
@@ -131,8 +159,7 @@ def _webhook(path: str, format_: str, received: dict[str, Any], problem: dict[st
     message: dict[str, Any] = {"schema": {"type": "object", "description": "As the camera or agent sends it."}}
     if format_ == table.OPENALPR:
         message["example"] = _OPENALPR_EXAMPLE
-    form = {"schema": {"type": "object", "properties": {"json": {"type": "string"}}}}
-    content = {bodies.JSON: message, envelopes.XML: {"schema": {"type": "string"}}, envelopes.FORM: form}
+    content = _message_content(message)
     described = _operation(
         gateway.operation_of(path), f"Push from {sender}", f"{says}\n\n{_WEBHOOK}", received, problem
     )
@@ -144,6 +171,11 @@ def _webhook(path: str, format_: str, received: dict[str, Any], problem: dict[st
             taken["content"] = {answer.media_type: {"example": msgspec.json.decode(answer.body)}}
     described["responses"] = {str(answer.status): taken, **described["responses"]}
     return described | {"requestBody": {"required": path != gateway.KEEP_ALIVE_PATH, "content": content}}
+
+
+def _message_content(message: dict[str, Any]) -> dict[str, Any]:
+    form = {"schema": {"type": "object", "properties": {"json": {"type": "string"}}}}
+    return {bodies.JSON: message, envelopes.XML: {"schema": {"type": "string"}}, envelopes.FORM: form}
 
 
 def _operation(
@@ -159,6 +191,6 @@ def _operation(
         "tags": ["cameras"],
         "summary": summary,
         "description": description,
-        "security": [{"cameraKey": []}],
+        "security": [{"cameraKey": []}, {"apiKey": []}, {"basic": []}, {"digest": []}],
         "responses": {"202": taken, **refusals},
     }

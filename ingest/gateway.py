@@ -6,7 +6,6 @@ and nothing of a camera without a key is read at all.
 
 import asyncio
 import functools
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -22,14 +21,14 @@ from ingest.budget import Budget, Held
 from ingest.errors import SlowDown, Unavailable
 from ingest.formats import table
 from ingest.formats.payload import NotUsable
-from ingest.ports import Registry
+from ingest.identify import Brought, Identify, Refused
 from ingest.receive import Item, Receiver
-from schemas import keys
 from schemas.cameras import Camera
 from schemas.problems import MEDIA_TYPE, Problem
 
 DETECTIONS_PATH: Final = "/v1/detections"
 OPENALPR_PATH: Final = "/v1/webhooks/openalpr"
+PUSH_PATH: Final = "/v1/push/{token}"
 KEEP_ALIVE_PATH: Final = "/v1/webhooks/dahua/NotificationInfo/KeepAlive"
 
 WEBHOOKS: Final = {
@@ -48,9 +47,6 @@ WEBHOOKS: Final = {
 """Where cameras push, and the format that they are expected to push there."""
 
 RETRY_AFTER_S: Final = 2
-
-MAX_WAITING: Final = 100
-"""Requests that may wait for a key that is not known yet; those beyond are refused at once."""
 
 _SENT_AS_MEANT: Final = frozenset({"not_a_motor_vehicle"})
 """Reasons of rejections that are no fault of the message: its camera gets the answer that it expects."""
@@ -77,12 +73,11 @@ Count = Callable[[str, str, str, int], None]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request may bring, how long its body may take, and how long a key may be unknown that is new."""
+    """What one request may bring, and how long its body may take."""
 
     body_bytes: int
     items: int
     body_timeout_s: float = 30.0
-    new_key_s: float = 2.0
 
 
 class Received(msgspec.Struct, kw_only=True):
@@ -107,7 +102,7 @@ class Gateway:
     def __init__(
         self,
         receiver: Receiver,
-        registry: Registry,
+        identify: Identify,
         budget: Budget,
         limits: Limits,
         *,
@@ -116,17 +111,17 @@ class Gateway:
     ) -> None:
         """Know the parts."""
         self._receiver = receiver
-        self._registry = registry
+        self._identify = identify
         self._budget = budget
         self._limits = limits
         self._count = count
         self._clock = clock
-        self._waiting = 0
 
     def routes(self) -> list[Route]:
-        """Return the gateway's routes. Each needs a camera's key."""
+        """Return the gateway's routes. At each a camera must prove itself."""
         return [
             Route(DETECTIONS_PATH, self.detections, methods=["POST"], name="push_detections"),
+            Route(PUSH_PATH, self.push, methods=["POST"], name="push_by_url"),
             *(
                 Route(path, functools.partial(self.webhook, path), methods=["POST"], name=operation_of(path))
                 for path in WEBHOOKS
@@ -141,13 +136,24 @@ class Gateway:
         """Take what a vendor's camera or agent pushes: one message, an array, or a form with a message in it."""
         return await self._answered(request, path, WEBHOOKS[path])
 
-    async def _answered(self, request: Request, path: str, format_: str) -> Response:
+    async def push(self, request: Request) -> Response:
+        """Take what a device pushes that can be given nothing but a URL: in the format that it is registered with."""
+        token = request.path_params["token"]
+        # From here on nobody who writes down where a request went can write down the token.
+        request.scope.update(path=PUSH_PATH, raw_path=PUSH_PATH.encode(), path_params={})
+        return await self._answered(request, PUSH_PATH, None, token)
+
+    async def _answered(self, request: Request, path: str, format_: str | None, token: str | None = None) -> Response:
         try:
-            camera = await self._camera(request.headers.get("authorization", ""))
+            camera = await self._identify.camera(_brought(request, token), format_)
+            format_ = format_ or _format_of(camera)
             read = _reader(request, path, self._limits.items)
             with self._budget.holding() as held:
                 body = await self._body(request, held)
                 return await self._received(camera, format_, read, body, held)
+        except Refused as nobody:
+            problem = Problem(status=nobody.status, detail=nobody.detail)
+            return _answer_problem(problem, {"Connection": "close"}, nobody.challenges)
         except _Refused as refused:
             return _answer_problem(refused.problem, refused.headers)
         except SlowDown as slow:
@@ -158,33 +164,6 @@ class Gateway:
             )
         except ClientDisconnect:
             return _answer_problem(Problem(status=400, detail="The body was cut short."))
-
-    async def _camera(self, authorization: str) -> Camera:
-        """Return the camera whose key came with the request; raise _Refused for a wrong key, 403 for a retired one."""
-        scheme, _, key = authorization.partition(" ")
-        prefix = keys.prefix_of(key.strip()) if scheme.lower() == "bearer" else None
-        camera = await self._by_prefix(prefix) if prefix else None
-        if camera is None or not keys.matches(key.strip(), camera.key_sha256):
-            problem = Problem(status=401, detail="A camera's own key is needed as bearer token.")
-            raise _closing(problem, {"WWW-Authenticate": "Bearer"})
-        if not camera.active:
-            raise _closing(Problem(status=403, detail="This camera is retired: nothing of it is taken."))
-        return camera
-
-    async def _by_prefix(self, prefix: str) -> Camera | None:
-        """Look a key up; wait a little for one that is not known, since a new key gets here after its owner has it."""
-        camera = self._registry.by_prefix(prefix)
-        if camera is not None or self._waiting >= MAX_WAITING:
-            return camera
-        self._waiting += 1
-        try:
-            give_up = time.monotonic() + self._limits.new_key_s
-            while camera is None and time.monotonic() < give_up:
-                await asyncio.sleep(0.05)
-                camera = self._registry.by_prefix(prefix)
-        finally:
-            self._waiting -= 1
-        return camera
 
     async def _body(self, request: Request, held: Held) -> bytes:
         limit = self._limits.body_bytes
@@ -223,6 +202,20 @@ class Gateway:
 def operation_of(path: str) -> str:
     """Return the name of the operation behind a webhook's path."""
     return "push_" + path.removeprefix("/v1/webhooks/").replace("/", "_").lower()
+
+
+def _brought(request: Request, token: str | None) -> Brought:
+    path = request.scope.get("raw_path") or request.scope["path"].encode()
+    query = request.scope["query_string"]
+    uri = (path + b"?" + query if query else path).decode("latin-1")
+    return Brought(headers=request.headers, method=request.method, uri=uri, token=token)
+
+
+def _format_of(camera: Camera) -> str:
+    """Return the format that a camera is registered with; raise _Refused for none, or one that is not known here."""
+    if camera.format not in table.PARSERS:
+        raise _closing(Problem(status=403, detail="This camera is not registered with a format that is known here."))
+    return camera.format
 
 
 def _reader(request: Request, path: str, limit: int) -> Reader:
@@ -278,5 +271,10 @@ def _busy(detail: str, retry_after_s: int) -> Response:
     return _answer_problem(Problem(status=503, detail=detail), headers)
 
 
-def _answer_problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    return Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+def _answer_problem(
+    problem: Problem, headers: dict[str, str] | None = None, challenges: Sequence[str] = ()
+) -> Response:
+    answer = Response(problem.body(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    for challenge in challenges:
+        answer.headers.append("WWW-Authenticate", challenge)
+    return answer

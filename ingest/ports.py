@@ -33,6 +33,10 @@ class Registry(Protocol):
         """Return the camera whose present key has this public prefix."""
         ...
 
+    def by_certificate(self, sha256: str) -> Camera | None:
+        """Return the camera whose certificate has this SHA-256 fingerprint (hex)."""
+        ...
+
     async def caught_up(self) -> None:
         """Return when everything that is in the topic now has been read. Raises Unavailable if it can't be."""
         ...

@@ -29,8 +29,9 @@ Format = Literal[
 Proof = Literal["key", "digest", "url", "certificate"]
 """How a camera proves itself.
 
-`key`: its key in a header (as bearer token, as X-Api-Key, or as password of HTTP Basic). `digest`: HTTP Digest (RFC 7616)
-with SHA-256. `url`: a token in the path, for a device that can be given nothing but a URL. `certificate`: mutual TLS.
+`key`: its key in a header (as bearer token, as X-Api-Key, or as password of HTTP Basic). `digest`: HTTP Digest
+(RFC 7616) with SHA-256. `url`: a token in the path, for a device that can be given nothing but a URL. `certificate`:
+mutual TLS.
 """
 
 PROOFS: Final[dict[str | None, tuple[Proof, ...]]] = {
@@ -59,7 +60,7 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
 
     `key_sha256` is the SHA-256 (hex) of the camera's whole key text; the key itself is shown once and kept nowhere.
     `digest_ha1` is what HTTP Digest needs in its place: SHA-256 (hex) of `camera_id:realm:key`, made only for a camera
-    that proves itself by it, and a secret as the key is. `certificate_sha256` is the fingerprint (hex) of its certificate.
+    that proves itself by it, and as secret as the key. `certificate_sha256` is the fingerprint (hex) of a certificate.
     `revision` grows by one with each change, so that a replayed older record never undoes a newer one.
     It may push from `active_from` on and until before `active_until`, by time of arrival, as long as it is `active`.
     """

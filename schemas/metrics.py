@@ -16,6 +16,11 @@ GATEWAY_ITEMS: Final = Metric(
     "Items that cameras pushed, by format, by what became of them (accepted, dropped, rejected) and by reason.",
     ("format", "status", "reason"),
 )
+GATEWAY_REFUSED: Final = Metric(
+    "platetrail_gateway_refused_total",
+    "Requests that were refused before their body was read, by reason: nobody's key, a wrong one, a retired camera's.",
+    ("reason",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

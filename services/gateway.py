@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
 import structlog
 from fastapi import FastAPI
@@ -19,13 +20,19 @@ from ingest.budget import Budget
 from ingest.described import describe
 from ingest.errors import IngestError, Unavailable
 from ingest.gateway import Gateway, Limits
+from ingest.identify import Identify
 from ingest.receive import Receiver
 from schemas import metrics, owners
 from services import docs_page
 from services.observe import exception_names, install_health, install_problems, run_http
 from services.settings import Settings
 
-METRICS_PATH = "/metrics"
+METRICS_PATH: Final = "/metrics"
+
+NEW_KEY_S: Final = 2.0
+"""How long a request waits for its key to become known: a new one gets here after its owner has it."""
+
+MIN_PROXY_SECRET: Final = 32
 
 
 def build(settings: Settings) -> FastAPI:
@@ -46,12 +53,18 @@ def build(settings: Settings) -> FastAPI:
         lifespan=_lifespan(publisher, registry),
     )
     install_problems(app)
+    items, refused = _install_metrics(app, budget)
     gateway = Gateway(
         Receiver(publisher, rules, future_limit_s=settings.future_limit_s),
-        registry,
+        Identify(
+            registry,
+            new_key_s=NEW_KEY_S,
+            proxy_secret=_proxy_secret(settings),
+            count=lambda reason: refused.labels(reason).inc(),
+        ),
         budget,
         Limits(body_bytes=settings.body_limit_bytes, items=settings.batch_limit),
-        count=_install_metrics(app, budget),
+        count=lambda format_, status, reason, number: items.labels(format_, status, reason).inc(number),
     )
     app.router.routes.extend(gateway.routes())
 
@@ -96,10 +109,21 @@ def _end_if_it_failed(following: "asyncio.Task[None]") -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _install_metrics(app: FastAPI, budget: Budget) -> Callable[[str, str, str, int], None]:
-    """Serve the counters at /metrics, open like /healthz: they name no camera. Return the function that counts."""
+def _proxy_secret(settings: Settings) -> str | None:
+    """Return what the proxy that ends TLS says to be known by. Raises OSError, and ValueError if it can be guessed."""
+    if settings.proxy_secret_file is None:
+        return None
+    secret = settings.proxy_secret_file.read_text(encoding="ascii").strip()
+    if len(secret) < MIN_PROXY_SECRET:
+        raise ValueError(f"the proxy's secret has under {MIN_PROXY_SECRET} characters")
+    return secret
+
+
+def _install_metrics(app: FastAPI, budget: Budget) -> tuple[Counter, Counter]:
+    """Serve the counters at /metrics, open like /healthz: they name no camera. Return those of items and refusals."""
     collected = CollectorRegistry()
     items = Counter(*metrics.GATEWAY_ITEMS, registry=collected)
+    refused = Counter(*metrics.GATEWAY_REFUSED, registry=collected)
     held = Gauge(*metrics.GATEWAY_HELD_BYTES, registry=collected)
     held.set_function(lambda: budget.held_bytes)
 
@@ -108,10 +132,7 @@ def _install_metrics(app: FastAPI, budget: Budget) -> Callable[[str, str, str, i
 
     app.add_route(METRICS_PATH, show, methods=["GET"], include_in_schema=False)
 
-    def count(format_: str, status: str, reason: str, number: int) -> None:
-        items.labels(format_, status, reason).inc(number)
-
-    return count
+    return items, refused
 
 
 def main() -> None:

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     in_flight_limit_bytes: int = Field(default=64 * 1024 * 1024, description="bodies held at once; beyond it 503")
     publish_timeout_s: float = 10.0
     future_limit_s: float = 300.0
+    proxy_secret_file: Path | None = Field(
+        default=None, description="what a proxy that ends mutual TLS sends, so that its word on certificates counts"
+    )
 
     # Stages.
     batch_records: int = 5000

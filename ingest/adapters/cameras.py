@@ -7,12 +7,16 @@ from schemas.cameras import Camera
 
 
 class CameraTable:
-    """Cameras by id and by key prefix. Of two records of one camera the higher revision wins, whatever their order."""
+    """Cameras by id, key prefix and certificate.
+
+    Of two records of one camera the higher revision wins, whatever their order.
+    """
 
     def __init__(self, cameras: Iterable[Camera] = ()) -> None:
         """Begin with these."""
         self._by_id: dict[str, Camera] = {}
         self._by_prefix: dict[str, Camera] = {}
+        self._by_certificate: dict[str, Camera] = {}
         for camera in cameras:
             self.put(camera)
 
@@ -28,21 +32,33 @@ class CameraTable:
         """See `ports.Registry.by_prefix`."""
         return self._by_prefix.get(prefix)
 
+    def by_certificate(self, sha256: str) -> Camera | None:
+        """See `ports.Registry.by_certificate`."""
+        return self._by_certificate.get(sha256)
+
     def put(self, camera: Camera) -> None:
         """Take a camera, unless a newer revision of it is here."""
         known = self._by_id.get(camera.camera_id)
         if known is not None:
             if known.revision > camera.revision:
                 return
-            self._by_prefix.pop(known.key_prefix, None)
+            self._forget_proofs(known)
         self._by_id[camera.camera_id] = camera
         self._by_prefix[camera.key_prefix] = camera
+        if camera.certificate_sha256 is not None:
+            self._by_certificate[camera.certificate_sha256] = camera
 
     def remove(self, camera_id: str) -> None:
         """Forget a camera: its key opens nothing then."""
         known = self._by_id.pop(camera_id, None)
         if known is not None:
-            self._by_prefix.pop(known.key_prefix, None)
+            self._forget_proofs(known)
+
+    def _forget_proofs(self, known: Camera) -> None:
+        """Forget how a camera proved itself, unless another one has come to prove itself by the same."""
+        for index, name in ((self._by_prefix, known.key_prefix), (self._by_certificate, known.certificate_sha256)):
+            if name is not None and name in index and index[name].camera_id == known.camera_id:
+                del index[name]
 
     def apply(self, key: bytes | None, value: bytes | None) -> bool:
         """Take one record of the topic; a record without a value (tombstone) removes its camera.

@@ -51,6 +51,10 @@ class MemoryRegistry:
         """See `ports.Registry.by_prefix`."""
         return self._cameras.by_prefix(prefix)
 
+    def by_certificate(self, sha256: str) -> Camera | None:
+        """See `ports.Registry.by_certificate`."""
+        return self._cameras.by_certificate(sha256)
+
     async def caught_up(self) -> None:
         """See `ports.Registry.caught_up`."""
         if self._publisher is None:

@@ -54,6 +54,10 @@ class KafkaRegistry:
         """See `ports.Registry.by_prefix`."""
         return self._cameras.by_prefix(prefix)
 
+    def by_certificate(self, sha256: str) -> Camera | None:
+        """See `ports.Registry.by_certificate`."""
+        return self._cameras.by_certificate(sha256)
+
     def __len__(self) -> int:
         """Return how many cameras are known."""
         return len(self._cameras)

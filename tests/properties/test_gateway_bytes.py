@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from ingest.adapters.memory import MemoryPublisher, MemoryRegistry
 from ingest.budget import Budget
 from ingest.gateway import DETECTIONS_PATH, OPENALPR_PATH, Gateway, Limits
+from ingest.identify import Identify
 from ingest.receive import Receiver
 from schemas import topics, wire
 from schemas.detections import Detection
@@ -67,7 +68,7 @@ async def _push(path: str, content_type: str, body: bytes) -> tuple[httpx.Respon
     publisher = MemoryPublisher()
     gateway = Gateway(
         Receiver(publisher, OwnerRules(), future_limit_s=300),
-        MemoryRegistry([CAMERA]),
+        Identify(MemoryRegistry([CAMERA]), new_key_s=0),
         Budget(10_000_000),
         Limits(body_bytes=1_000_000, items=100),
         clock=lambda: datetime(2026, 3, 1, 12, 1, tzinfo=UTC),
@@ -107,9 +108,9 @@ def test_any_key_but_the_right_one_is_refused(scheme: str, text: str) -> None:
     async def push() -> int:
         gateway = Gateway(
             Receiver(MemoryPublisher(), OwnerRules(), future_limit_s=300),
-            MemoryRegistry([CAMERA]),
+            Identify(MemoryRegistry([CAMERA]), new_key_s=0),
             Budget(10_000),
-            Limits(body_bytes=1000, items=1, new_key_s=0),
+            Limits(body_bytes=1000, items=1),
         )
         transport = httpx.ASGITransport(Starlette(routes=gateway.routes()))
         value = f"{scheme} {text}".encode("utf-8", "surrogatepass")
