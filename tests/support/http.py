@@ -1,14 +1,18 @@
 """An application behind a real uvicorn, in the test's own event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 
 from tests.support.wait import until_async
+
+Operation = tuple[str, str]
+"""A method and a path."""
 
 
 @asynccontextmanager
@@ -30,3 +34,34 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         server.should_exit = True
         await task
+
+
+def operations(app: FastAPI) -> Iterator[Operation]:
+    """Yield every method and path that an application answers. Fails at a route that does not tell: a mount would."""
+    return _walk(app.routes)
+
+
+def _walk(routes: Iterable[Any]) -> Iterator[Operation]:
+    for route in routes:
+        if (included := getattr(route, "original_router", None)) is not None:  # FastAPI keeps what was included apart
+            assert route.include_context.prefix == "", "a router that was included under a prefix"
+            yield from _walk(included.routes)
+            continue
+        path, methods = getattr(route, "path", None), getattr(route, "methods", None)
+        assert path, f"a route that cannot be walked: {type(route).__name__}"
+        assert methods, f"a route that cannot be walked: {type(route).__name__}"
+        for method in sorted(methods - {"HEAD", "OPTIONS"}):
+            yield method, path
+
+
+async def statuses(app: FastAPI, headers: Mapping[str, str] | None = None) -> dict[Operation, int]:
+    """Return what every operation answers to a request that holds these headers and nothing else.
+
+    The application is built, not started: who is turned away must be, before anything that it needs is asked.
+    """
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        return {
+            (method, path): (await client.request(method, path, headers=headers)).status_code
+            for method, path in operations(app)
+        }
