@@ -66,4 +66,7 @@ lock: venv  ## resolve the dependencies into hash-checked requirements (needs th
 	@cd deploy && $(COMPILE) ../pyproject.toml --group ../pyproject.toml:dev -c requirements.txt -o requirements-dev.txt
 
 clean:  ## remove what the demo and the tests left inside the clone
+	@test ! -e .platetrail/lock || \
+	  $(PYTHON) -c 'import fcntl; fcntl.flock(open(".platetrail/lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || { \
+	  echo "A demo is running in .platetrail: stop it first (Ctrl-C there)."; exit 1; }
 	@rm -rf .platetrail .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

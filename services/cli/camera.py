@@ -1,5 +1,6 @@
 """`platetrail camera`: register cameras and list them."""
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -132,11 +133,17 @@ def show(
     if as_json:
         typer.echo(answer.decode())
         return
+    Console().print(cameras_table(msgspec.json.decode(answer)["cameras"]))
+
+
+def cameras_table(cameras: Iterable[Mapping[str, Any]]) -> Table:
+    """Return cameras as a table; the ids are whole, to be copied."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for heading in ("camera", "name", "position", "time zone", "clock", "active"):
-        table.add_column(heading)
-    for one in msgspec.json.decode(answer)["cameras"]:
+    table.add_column("camera", no_wrap=True)
+    for heading in ("name", "position", "time zone", "clock", "active"):
+        table.add_column(heading, overflow="fold")
+    for one in cameras:
         position = f"{one['latitude']:.4f}, {one['longitude']:.4f}"
         clock = f"{one['clock_use']}, ±{one['clock_uncertainty_s']:g} s"
         table.add_row(one["camera_id"], one["name"], position, one["timezone"], clock, "yes" if one["active"] else "no")
-    Console().print(table)
+    return table

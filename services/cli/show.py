@@ -1,5 +1,6 @@
 """A trajectory in the terminal: a table of its points, a timeline of its days."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import msgspec
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -71,9 +73,10 @@ def points_table(answer: Answer) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, collapse_padding=True)
     table.add_column("#", justify="right", no_wrap=True, style="bold cyan")
     table.add_column("local time", no_wrap=True)
-    table.add_column("camera, agency", overflow="fold", min_width=16)
-    table.add_column("read, doubts", overflow="fold", min_width=12)
-    table.add_column("vehicle", overflow="fold", min_width=13)
+    # No least widths: where they do not fit, rich cuts the last column off without a mark.
+    table.add_column("camera, agency", overflow="fold")
+    table.add_column("read, doubts", overflow="fold")
+    table.add_column("vehicle", overflow="fold")
     table.add_column("way here", justify="right", no_wrap=True)
     legs, common = {leg.to: leg for leg in answer.legs}, shared_doubts(answer.points)
     for number, point in enumerate(answer.points, start=1):
@@ -82,12 +85,40 @@ def points_table(answer: Answer) -> Table:
         table.add_row(
             str(number),
             _local(point),
-            Text.assemble(point.camera_id.removeprefix("cam-"), "\n", (point.owner, "dim")),
+            Names(point.camera_id.removeprefix("cam-"), point.owner),
             _read(point, common),
             _vehicle(point),
             Text(_way(leg), style="bold red" if broken else ""),
         )
     return table
+
+
+class Names:
+    """A camera's name and its agency's: a name that is too long for a line breaks after a dash."""
+
+    def __init__(self, camera: str, owner: str) -> None:
+        """Take both names."""
+        self._lines = ((camera, ""), (owner, "dim"))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines, as wide as there is room."""
+        for name, style in self._lines:
+            yield Text("\n".join(broken(name, options.max_width)), style=style, overflow="fold")
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Say how wide it must and may be."""
+        parts = [part for name, _ in self._lines for part in broken(name, 1)]
+        return Measurement(max(map(len, parts)), max(len(name) for name, _ in self._lines))
+
+
+def broken(name: str, width: int) -> list[str]:
+    """Return a name in lines of at most `width` characters that end after a dash; a longer part stays whole."""
+    lines = [""]
+    for part in re.findall(r"[^-]*-|[^-]+", name):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _local(point: Point) -> str:

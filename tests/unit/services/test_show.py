@@ -1,6 +1,7 @@
 """What a terminal shows of an answer: every point, what is withheld, and no line where no vehicle drove."""
 
 import io
+import uuid
 
 import msgspec
 import pytest
@@ -9,7 +10,8 @@ from rich.console import Console
 from schemas.queries import Answer
 from services.cli import show
 from services.cli.braille import BLANK, draw
-from tests.unit.services.answers import STOPS, answer
+from services.cli.camera import cameras_table
+from tests.unit.services.answers import STOPS, answer, leg
 
 
 def printed(shown: object, width: int = 80) -> str:
@@ -32,6 +34,32 @@ def test_every_point_is_shown_with_its_zone_and_what_led_to_it(width: int) -> No
     for word in ("08:05:09-06", "14:17:09-05", "124 km, 1 h 18", "XQ7-O41 93%", "2 reads", "unsure", "chevrolet suv"):
         assert word in text, word
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_many_points_with_long_names_and_ways_lose_nothing(width: int) -> None:
+    few, names = answer(), ("cam-north-platte-ne-inbound-2", "cam-scottsbluff-ne-westbound-12")
+    points = [
+        msgspec.structs.replace(few.points[number % 5], pass_id=uuid.UUID(int=number + 1), camera_id=names[number % 2])
+        for number in range(14)
+    ]
+    legs = [leg(number, 1_234_000.0, 13.2 * 3600) for number in range(1, 14)]
+    text = printed(show.points_table(msgspec.structs.replace(few, points=tuple(points), legs=tuple(legs))), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "way here" in text
+    assert text.count("1,234 km, 13 h 12") == text.count("93 km/h") == 13
+    words = set(text.split())
+    whole = {name.removeprefix("cam-") for name in names}
+    assert words >= (
+        whole if width == 100 else {"north-platte-", "ne-inbound-2", "scottsbluff-", "ne-westbound-", "12"}
+    )
+    assert {"14", "chevrolet", "XQ7-O41"} <= words
+
+
+def test_names_break_after_dashes() -> None:
+    assert show.broken("north-platte-ne-inbound-2", 14) == ["north-platte-", "ne-inbound-2"]
+    assert show.broken("unbreakable", 5) == ["unbreakable"]
+    assert show.broken("a--b", 80) == ["a--b"]
 
 
 def test_an_answer_says_what_it_is_worth_and_what_is_missing() -> None:
@@ -151,3 +179,20 @@ def test_a_doubt_of_every_point_is_said_once() -> None:
     assert text.count("unsure") == 1
     alone = msgspec.structs.replace(doubted, points=tuple(points[:1]), legs=())
     assert "every point" not in printed(show.trajectory(alone))
+
+
+def test_ids_of_cameras_can_be_copied_from_a_narrow_terminal() -> None:
+    camera = {
+        "camera_id": "cam-north-platte-ne-westbound-lane-12",
+        "name": "North Platte, westbound, lane 12",
+        "latitude": 41.1238,
+        "longitude": -100.7654,
+        "timezone": "America/Indiana/Indianapolis",
+        "clock_use": "trusted",
+        "clock_uncertainty_s": 2.0,
+        "active": True,
+    }
+    text = printed(cameras_table([camera]))
+    assert "cam-north-platte-ne-westbound-lane-12" in text.split()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
