@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from ingest import deadletter, normalise
+from ingest import deadletter, normalise, plates, regions
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import MAX_CANDIDATES, Detection, Position
@@ -73,7 +73,7 @@ def _expired(detection: Detection, camera: Camera | None, rules: OwnerRules, now
 
 def _sighting(detection: Detection, camera: Camera) -> Sighting:
     plate = normal_form(detection.plate_raw)
-    region = normalise.region(detection.region)
+    region = regions.region(detection.region)
     make = normalise.make(detection.make)
     model, disagree = normalise.model(detection.model, make)
     return Sighting(
@@ -116,7 +116,7 @@ def _doubts(
         doubts.append("clock_skew")
     if detection.position is not None and _disagrees(detection.position, camera):
         doubts.append("position_disagrees")
-    if plate is not None and not normalise.is_plausible(plate, region):
+    if plate is not None and plates.form(plate, region) == "impossible":
         doubts.append("implausible_format")
     if camera.clock_use == "arrival":
         doubts.append("arrival_time")

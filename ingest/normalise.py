@@ -1,97 +1,79 @@
-"""Vendors' words and codes in one form: what makes reads of different cameras comparable. Pure.
+"""Vendors' words in one vocabulary: what makes reads of different cameras comparable. Pure.
 
-A word that the vocabulary does not know is kept, in lower case with single spaces: what a camera saw is evidence, and
-a make that nobody listed is still a make. A word that only says "I don't know" becomes None.
+A make, colour or body becomes a word of the closed list, or `other` if the list does not have it; what the camera said
+is kept beside it, since it is evidence. A word that only says "I don't know" becomes None.
 """
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
-from ingest import vocabulary
-from ingest.vocabulary import squeeze
+from ingest.vocabulary import ALSO_MODELS, NOT_A_WORD, NOTHING_SAID, make_names, spellings, squeeze
 from schemas.detections import MAX_WORD_LENGTH, Attribute
+from schemas.sightings import Trait
+from schemas.vocabulary import OTHER, Kind, code
 
 _SEPARATORS: Final = re.compile(r"[\s_]+")
-_REGION: Final = re.compile(r"([A-Z]{2,3})(?:-([A-Z0-9]{1,3}))?")
 
 
-def make(attribute: Attribute | None) -> Attribute | None:
+def make(attribute: Attribute | None) -> Trait | None:
     """Return a make in the one vocabulary, its confidence unchanged."""
-    return _worded(attribute, vocabulary.MAKES)
+    return _worded(attribute, "make")
 
 
-def colour(attribute: Attribute | None) -> Attribute | None:
+def colour(attribute: Attribute | None) -> Trait | None:
     """Return a colour in the one vocabulary, its confidence unchanged."""
-    return _worded(attribute, vocabulary.COLOURS)
+    return _worded(attribute, "colour")
 
 
-def body(attribute: Attribute | None) -> Attribute | None:
+def body(attribute: Attribute | None) -> Trait | None:
     """Return a body in the one vocabulary, its confidence unchanged."""
-    return _worded(attribute, vocabulary.BODIES)
+    return _worded(attribute, "body")
 
 
-def model(attribute: Attribute | None, of_make: Attribute | None = None) -> tuple[Attribute | None, bool]:
+def model(attribute: Attribute | None, of_make: Trait | None = None) -> tuple[Trait | None, bool]:
     """Return a model without the make in front ("bmw_x3" -> "x3"), and whether that make is another than `of_make`.
 
-    `of_make` is in the vocabulary already. Models themselves are not in a table: there are too many, and they are
-    only ever compared as words.
+    `of_make` is in the vocabulary already; `other` agrees with everything. Models themselves are not in a list: there
+    are too many, and they are only ever compared as words.
     """
     if attribute is None:
         return None, False
     named, rest, whole = _model(attribute.value)
-    if named is None or named == (of_make.value if of_make else None):
-        return _with(attribute, rest), False
-    if named in vocabulary.ALSO_MODELS:
-        return _with(attribute, whole), False
-    return _with(attribute, rest), of_make is not None
+    make_said = of_make.value if of_make is not None and of_make.value != OTHER else None
+    if named in ALSO_MODELS and named != make_said:
+        return _trait(attribute, whole, None), False
+    return _trait(attribute, rest, None), named is not None and make_said is not None and named != make_said
 
 
-@lru_cache(maxsize=1024)
-def region(code: str | None) -> str | None:
-    """Return a region as ISO 3166 ("us-ma" -> "US-MA", "gb" -> "GB"), or None if it is none.
-
-    A subdivision that its country does not have is left out: the country is still worth something.
-    """
-    found = _REGION.fullmatch((code or "").strip().upper().replace("_", "-"))
-    if found is None:
-        return None
-    country = vocabulary.COUNTRIES.get(found[1], found[1])
-    if len(country) != 2:
-        return None
-    if found[2] in vocabulary.SUBDIVISIONS.get(country, ()):
-        return f"{country}-{found[2]}"
-    return country
-
-
-def is_plausible(plate: str, in_region: str | None) -> bool:
-    """Say whether a plate (normal form) can be one of its region (normal form), as far as its length tells."""
-    country = (in_region or "")[:2]
-    shortest, longest = vocabulary.PLATE_LENGTHS.get(country, vocabulary.ANY_PLATE_LENGTH)
-    return shortest <= len(plate) <= longest
-
-
-def _worded(attribute: Attribute | None, table: Mapping[str, str]) -> Attribute | None:
+def _worded(attribute: Attribute | None, kind: Kind) -> Trait | None:
     if attribute is None:
         return None
-    known = table.get(squeeze(attribute.value))
-    return _with(attribute, known if known is not None else _plain(attribute.value))
+    squeezed = squeeze(attribute.value)
+    if squeezed in NOT_A_WORD or squeezed in NOTHING_SAID[kind]:
+        return None
+    word = spellings(kind).get(squeezed, OTHER)
+    return _trait(attribute, word, code(kind, word))
 
 
-def _with(attribute: Attribute, word: str | None) -> Attribute | None:
+def _trait(attribute: Attribute, word: str | None, ncic: str | None) -> Trait | None:
     if word is None:
         return None
-    return attribute if word == attribute.value else msgspec.structs.replace(attribute, value=word)
+    said = None if word == attribute.value else _said(attribute.value)
+    return Trait(value=word, confidence=attribute.confidence, code=ncic, said=said)
+
+
+@lru_cache(maxsize=4096)
+def _said(word: str) -> str:
+    """Return a word as it was said, but for what no table takes: PostgreSQL has no NUL in a text."""
+    return "".join(char if char.isprintable() else " " for char in word[:MAX_WORD_LENGTH])
 
 
 @lru_cache(maxsize=4096)
 def _plain(word: str) -> str | None:
-    tidy = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", word).casefold()).strip()[:MAX_WORD_LENGTH]
-    return None if squeeze(tidy) in vocabulary.NOT_A_WORD else tidy
+    tidy = _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", _said(word)).casefold()).strip()[:MAX_WORD_LENGTH]
+    return None if squeeze(tidy) in NOT_A_WORD else tidy
 
 
 @lru_cache(maxsize=4096)
@@ -100,7 +82,7 @@ def _model(word: str) -> tuple[str | None, str | None, str | None]:
     tidy = _plain(word)
     parts = (tidy or "").split(" ")
     for count in (2, 1):
-        named = vocabulary.MAKES.get(squeeze(" ".join(parts[:count])))
+        named = make_names().get(squeeze(" ".join(parts[:count])))
         if named is not None and len(parts) > count:
             return named, " ".join(parts[count:]), tidy
     return None, tidy, tidy

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from schemas.detections import MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH, Attribute, Candidate
-from schemas.sightings import Sighting
+from schemas.detections import MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH, Candidate
+from schemas.sightings import Sighting, Trait
 
 COLUMNS: Final = (
     "pass_id", "captured_at", "plate_key", "revision", "superseded_by", "plate", "owner", "region", "camera_id",
@@ -63,8 +63,8 @@ def _row(s: Sighting) -> Row:
     return Row(key, s.revision, values)
 
 
-def _pair(attribute: Attribute | None) -> tuple[str | None, float | None]:
-    return (None, None) if attribute is None else (attribute.value, attribute.confidence)
+def _pair(trait: Trait | None) -> tuple[str | None, float | None]:
+    return (None, None) if trait is None else (trait.value, trait.confidence)
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> bytes | None:
@@ -73,11 +73,11 @@ def _candidates(candidates: tuple[Candidate, ...]) -> bytes | None:
 
 def _check(s: Sighting) -> None:
     _text("plate_raw", s.plate_raw, MAX_RAW_PLATE_LENGTH)
-    attributes = (("make", s.make), ("model", s.model), ("colour", s.colour), ("body", s.body))
-    for name, attribute in attributes:
-        if attribute is not None:
-            _text(name, attribute.value, MAX_WORD_LENGTH)
-            _within(name, attribute.confidence, 1.0)
+    for name, trait in (("make", s.make), ("model", s.model), ("colour", s.colour), ("body", s.body)):
+        if trait is not None:
+            _text(name, trait.value, MAX_WORD_LENGTH)
+            _text(name, trait.said, MAX_WORD_LENGTH)
+            _within(name, trait.confidence, 1.0)
     _within("plate_confidence", s.plate_confidence, 1.0)
     _within("region_confidence", s.region_confidence, 1.0)
     _within("heading_deg", s.heading_deg, 360.0)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.detections import Attribute, Candidate, Position
+from schemas.detections import Candidate, Position
 
 NORMALISER_VERSION: Final = 1
 """Version of the rules that made a plate out of a raw text; re-normalising stored rows is a migration."""
@@ -20,6 +20,19 @@ StoredDoubt = Literal[
     "arrival_time",
 ]
 """Doubts that are known when a read is indexed. `lookalike` and `region_conflict` depend on the question."""
+
+
+class Trait(msgspec.Struct, frozen=True, kw_only=True):
+    """The make, model, colour or body of a vehicle, with its confidence from 0 to 1 if one was given.
+
+    `value` is a word of the closed list (`schemas.vocabulary`), but for a model, of which there is no list; `code` is
+    its NCIC code if it has one. `said` is the camera's own word, unless that is `value` letter by letter.
+    """
+
+    value: str
+    confidence: float | None = None
+    code: str | None = None
+    said: str | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +61,10 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     clock_uncertainty_s: float
     skew_s: float
-    make: Attribute | None = None
-    model: Attribute | None = None
-    colour: Attribute | None = None
-    body: Attribute | None = None
+    make: Trait | None = None
+    model: Trait | None = None
+    colour: Trait | None = None
+    body: Trait | None = None
     heading_deg: float | None = None
     lane: int | None = None
     doubts: tuple[StoredDoubt, ...] = ()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ingest import vocabulary
+from ingest import regions
 from ingest.formats import clean
 from ingest.formats.clean import Loose
 from ingest.formats.read import Outcome, Read, Rejected
@@ -75,7 +75,4 @@ def _time(export: _Export) -> datetime | None:
 def _region(state: Loose) -> str | None:
     """Return the region of a `State`. A state's or province's code alone must not pass for a country's ("CA")."""
     code = clean.region(state)
-    for country, subdivisions in vocabulary.SUBDIVISIONS.items():
-        if code is not None and code.upper() in subdivisions:
-            return f"{country}-{code.upper()}"
-    return code
+    return regions.of_state(code) or code

@@ -14,7 +14,8 @@ from ingest.adapters.postgres import SightingIndex
 from ingest.errors import Misconfigured, Unavailable
 from ingest.ports import Sink
 from ingest.rows import COLUMNS, Row, rows
-from schemas.detections import Attribute, Candidate
+from schemas.detections import Candidate
+from schemas.sightings import Trait
 from tests.support.database import Database
 from tests.support.detections import NOW, sighting
 from tests.support.stages import make_days
@@ -64,9 +65,9 @@ def values(*batch: Row) -> set[tuple[object, ...]]:
 FIRST, OTHER, REVISED, LATEST = rows(
     [
         # Confidences that a 4-byte float holds exactly.
-        sighting(0, plate_confidence=0.5, make=Attribute(value="bmw", confidence=0.25)),
+        sighting(0, plate_confidence=0.5, make=Trait(value="bmw", confidence=0.25)),
         sighting(1, candidates=(Candidate(plate="ABC0001", confidence=0.5),), doubts=("low_confidence",), lane=2),
-        sighting(0, revision=1, plate_confidence=0.75, colour=Attribute(value="red")),
+        sighting(0, revision=1, plate_confidence=0.75, colour=Trait(value="red")),
         sighting(0, revision=2, superseded_by="ABC0009"),
     ]
 )

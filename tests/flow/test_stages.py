@@ -17,7 +17,7 @@ from ingest.ports import Fetched
 from schemas import topics
 from schemas.cameras import Camera
 from schemas.detections import Attribute, Candidate, Detection, event_id
-from schemas.sightings import Sighting
+from schemas.sightings import Sighting, Trait
 from services import enricher, indexer
 from services.demo.kafka import Kafka
 from services.settings import Settings
@@ -157,7 +157,7 @@ async def test_of_two_revisions_in_one_batch_the_higher_is_kept(flow: Flow) -> N
 
 async def test_a_revision_that_comes_late_does_not_win(flow: Flow) -> None:
     for revision in (1, 0, 2, 1):
-        item = flow.sighting(0, revision=revision, skew_s=float(revision), make=Attribute(value=f"make {revision}"))
+        item = flow.sighting(0, revision=revision, skew_s=float(revision), make=Trait(value=f"make {revision}"))
         await stages.put_sightings(flow.publisher, [item])
         await flow.indexed()
     [row] = await flow.rows()

@@ -12,7 +12,7 @@ from schemas import wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Attribute, Candidate, Detection, Position
 from schemas.owners import Grant, OwnerRules
-from schemas.sightings import Sighting
+from schemas.sightings import Sighting, Trait
 from tests.support.cameras import camera
 from tests.support.detections import NOW, detection
 
@@ -72,10 +72,10 @@ def test_a_detection_is_placed_by_the_registry() -> None:
         timezone="America/New_York",
         clock_uncertainty_s=3.5,
         skew_s=2.0,
-        make=Attribute(value="bmw", confidence=0.99),
-        model=Attribute(value="x3", confidence=0.98),
-        colour=Attribute(value="white", confidence=0.97),
-        body=Attribute(value="suv", confidence=0.96),
+        make=Trait(value="bmw", confidence=0.99, code="BMW", said="BMW"),
+        model=Trait(value="x3", confidence=0.98, said="bmw_x3"),
+        colour=Trait(value="white", confidence=0.97, code="WHI", said="White"),
+        body=Trait(value="suv", confidence=0.96, said="suv-standard"),
         heading_deg=90.0,
         lane=2,
     )

@@ -8,7 +8,8 @@ import pytest
 from ingest.adapters import sql
 from ingest.rows import COLUMNS, Row, Unfit, newest, rows
 from schemas import tables
-from schemas.detections import Attribute, Candidate
+from schemas.detections import Candidate
+from schemas.sightings import Trait
 from tests.support.detections import NOW, sighting
 
 
@@ -22,8 +23,8 @@ def test_a_row_says_what_the_sighting_says() -> None:
     item = sighting(
         revision=3,
         candidates=(Candidate(plate="ABC0000", confidence=0.5),),
-        make=Attribute(value="bmw", confidence=0.25),
-        colour=Attribute(value="white"),
+        make=Trait(value="bmw", confidence=0.25),
+        colour=Trait(value="white"),
         doubts=("low_confidence", "clock_skew"),
     )
     [row] = rows([item])
@@ -44,8 +45,9 @@ def test_a_row_says_what_the_sighting_says() -> None:
     [
         {"plate_raw": "x" * 33},
         {"plate_raw": "AB\0C"},
-        {"make": Attribute(value="m" * 41)},
-        {"body": Attribute(value="suv", confidence=1.5)},
+        {"make": Trait(value="m" * 41)},
+        {"make": Trait(value="bmw", said="B\0MW")},
+        {"body": Trait(value="suv", confidence=1.5)},
         {"plate_confidence": float("nan")},
         {"region_confidence": -0.1},
         {"lane": 40_000},
