@@ -62,14 +62,15 @@ The question, with your name, purpose and case, is on the record before the inde
 lead**: check the vehicle before you act on it.
 
 **Plate and case number are asked for**, or read from standard input as its first and second line: on a command line
-they would stay in the shell's history and be seen by every user of the machine.
+they would stay in the shell's history and be seen by every user of the machine. `--reference -` and `--note -` ask for
+the warrant's number and for a note, or read them as the lines that follow.
 
 **Examples**
 
     platetrail search trajectory --purpose stolen_vehicle --authority none
 
     platetrail search trajectory --purpose wanted_person --match lookalike \\
-        --authority warrant --reference 24-SW-118 \\
+        --authority warrant --reference - \\
         --from 2026-07-01T00:00:00-06:00 --to 2026-07-02T00:00:00-06:00
 
     printf '%s\\n' "$PLATE" "$CASE" | platetrail search trajectory --plate - --json \\
@@ -98,10 +99,16 @@ def trajectory(
         str, typer.Option("--from", help="Start, included: RFC 3339 with offset, or 90m, 36h, 7d ago.")
     ] = "7d",
     until: Annotated[str, typer.Option("--to", help="End, not included; the same forms, or `now`.")] = "now",
-    case: Annotated[str | None, typer.Option(help="The case number; without it you are asked.")] = None,
+    case: Annotated[
+        str | None, typer.Option(metavar="-", help="`-` reads it from standard input; without it you are asked.")
+    ] = None,
     offence: Annotated[str | None, typer.Option(help="The offence's code or short name.")] = None,
-    reference: Annotated[str | None, typer.Option(help="The warrant's or order's number.")] = None,
-    note: Annotated[str | None, typer.Option(help="What an auditor should know; not a placeholder.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="-", help="`-` asks for the warrant's or order's number.")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(metavar="-", help="`-` asks for what an auditor should know; not a placeholder.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Points a page.")] = MAX_LIMIT,
     every_page: Annotated[bool, typer.Option("--all", help="Ask for every page; each is on the record.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came, one line a page.")] = False,
@@ -114,17 +121,17 @@ def trajectory(
     """Ask for a vehicle's trajectory."""
     from services.cli.client import Service, read_token
 
-    if plate not in (None, "-"):
-        raise typer.BadParameter(
-            "a plate does not belong on a command line; use - or wait to be asked", param_hint="--plate"
-        )
+    for name, value in (("plate", plate), ("case", case), ("reference", reference), ("note", note)):
+        if value not in (None, "-"):
+            raise typer.BadParameter("this does not belong on a command line; give -", param_hint=f"--{name}")
     if as_json and as_geojson:
         raise typer.BadParameter("choose one of --json and --geojson")
     token = read_token(token_file)
     window = {"from": moment(since).isoformat(), "to": moment(until).isoformat()}
     asked = secret("Plate", plate), secret("Case number", case)
-    legal = _given(kind=authority.value, reference=reference)
-    why = _given(code=purpose.value, case_number=asked[1], authority=legal, offence=offence, note=note)
+    legal = _given(kind=authority.value, reference=reference and secret("Reference", None))
+    noted = note and secret("Note", None)
+    why = _given(code=purpose.value, case_number=asked[1], authority=legal, offence=offence, note=noted)
     body = _given(plate=asked[0], match=match.value, region=region, window=window, limit=limit, purpose=why)
     with Service("search", url, token) as service:
         pages = _pages(service, body, GEOJSON if as_geojson else "application/json", every_page)
@@ -144,9 +151,7 @@ def _given(**members: Any) -> dict[str, Any]:
 
 
 def secret(name: str, given: str | None) -> str:
-    """Return a value that is given, asked for at a terminal, or the next line of standard input. Raises Failure."""
-    if given is not None and given != "-":
-        return given
+    """Return what is asked for at a terminal, or with `-` the next line of standard input. Raises Failure."""
     if given is None and sys.stdin.isatty():
         try:
             text: str = typer.prompt(name, err=True)

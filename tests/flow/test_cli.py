@@ -156,7 +156,7 @@ def test_refusals_are_one_line_with_exit_code_3(platetrail: Platetrail, plate: s
     assert plate not in ran.stderr
 
     investigator = token(platetrail, "investigator")
-    ran = platetrail(*ASK, "--note", "test", text=f"{plate}\nX-1\n", PLATETRAIL_TOKEN=investigator)
+    ran = platetrail(*ASK, "--note", "-", text=f"{plate}\nX-1\ntest\n", PLATETRAIL_TOKEN=investigator)
     assert ran.returncode == 3
     assert "422" in ran.stderr
     assert "note" in ran.stderr

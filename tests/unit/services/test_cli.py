@@ -100,8 +100,9 @@ def test_the_command_line_knows_every_purpose() -> None:
 QUESTION = ("search", "trajectory", "--purpose", "stolen_vehicle", "--authority", "none", "--url", "http://127.0.0.1:9")
 
 
-def test_a_plate_is_not_taken_from_the_command_line(platetrail: Runner) -> None:
-    ran = platetrail(*QUESTION, "--plate", "XQ7O41")
+@pytest.mark.parametrize("option", ["--plate", "--case", "--reference", "--note"])
+def test_what_a_question_is_about_is_not_taken_from_the_command_line(platetrail: Runner, option: str) -> None:
+    ran = platetrail(*QUESTION, option, "XQ7O41")
     assert ran.code == 2
     assert "does not belong on a command line" in ran.err
     assert "XQ7O41" not in ran.err
