@@ -6,7 +6,6 @@ Run it as `python -m services.auditing`.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -16,7 +15,7 @@ from schemas.queries import Asker
 from search.audit import api, keys
 from search.audit.adapters.postgres import PostgresConnect
 from search.audit.adapters.reader import PostgresReader
-from search.audit.errors import KeyFileError, LogError
+from search.audit.errors import LogError
 from search.audit.log import GreedyLog
 from search.audit.lookups import Lookups
 from search.audit.secrets import Opener, Sealer
@@ -25,19 +24,23 @@ from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
 from services.observe import install_health, install_problems, run_http
-from services.settings import Settings
+from services.settings import Settings, needed
 
 NAME: Final = "auditing"
 
 
 def build(settings: Settings) -> FastAPI:
-    """Return the application; it connects when it starts. Raises KeyFileError, OSError, ValueError for a bad key."""
-    private = keys.read_private(_named(settings.audit_private_key_file))
-    log = GreedyLog(PostgresConnect(settings.database_url, "platetrail-auditing-append"), Sealer(private.public_key()))
-    shown, swept = PostgresReader(settings.database_url), PostgresReader(settings.database_url)
-    lookups = Lookups(keys.read_secret(_named(settings.lookup_key_file)))
+    """Return the application; it connects when it starts.
+
+    Raises Missing if a setting is, and KeyFileError, OSError or ValueError for a bad key.
+    """
+    url = needed(settings.database_url, "database_url")
+    private = keys.read_private(needed(settings.audit_private_key_file, "audit_private_key_file"))
+    log = GreedyLog(PostgresConnect(url, "platetrail-auditing-append"), Sealer(private.public_key()))
+    shown, swept = PostgresReader(url), PostgresReader(url)
+    lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
     verifier = Verifier(
-        _named(settings.token_public_key_file).read_bytes(),
+        needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
     )
@@ -91,13 +94,6 @@ def _identify(verifier: Verifier) -> api.Identify:
             return None
 
     return identify
-
-
-def _named(file: Path | None) -> Path:
-    """Return a key file's path. Raises KeyFileError if the setting is missing."""
-    if file is None:
-        raise KeyFileError("the setting that names a key file is missing")
-    return file
 
 
 def _tell_swept(ended: int) -> None:

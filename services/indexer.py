@@ -15,15 +15,18 @@ from ingest.stage import Limits, Stage, Work
 from schemas import topics, wire
 from schemas.sightings import Sighting
 from services.observe import run_worker
-from services.settings import Settings
+from services.settings import Settings, needed
 
 NAME: Final = "indexer"
 
 
 def build(settings: Settings) -> Stage[Sighting, Row]:
-    """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop."""
+    """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
+
+    Raises Missing without a database.
+    """
     publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.outage_limit_s)
-    index = SightingIndex(settings.database_url)
+    index = SightingIndex(needed(settings.database_url, "database_url"))
     return Stage(
         GroupSource(
             settings.kafka_bootstrap,

@@ -19,10 +19,10 @@ from schemas.entries import Entry
 from schemas.owners import OwnerRules
 from search.audit import keys
 from search.audit.adapters.postgres import append_within
-from search.audit.errors import KeyFileError, LogError
+from search.audit.errors import LogError
 from search.audit.secrets import Sealer
 from services.observe import run_worker
-from services.settings import Settings
+from services.settings import Settings, needed
 
 NAME: Final = "maintain"
 INTERVAL_S: Final = 3600.0
@@ -34,11 +34,10 @@ Round = Callable[[], Awaitable[Kept]]
 def build(settings: Settings) -> Round:
     """Return one round of upkeep, wired to PostgreSQL and the audit log.
 
-    Raises KeyFileError without auditing's public key, and what `owners.load` raises: nothing is purged by half a rule.
+    Raises Missing, KeyFileError for a bad key, and what `owners.load` raises: nothing is purged by half a rule.
     """
-    if settings.audit_public_key_file is None:
-        raise KeyFileError("the setting that names auditing's public key is missing")
-    sealer = Sealer(keys.read_public(settings.audit_public_key_file))
+    url = needed(settings.database_url, "database_url")
+    sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
     rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
 
     async def record(connection: Any, entry: Entry) -> None:
@@ -48,7 +47,7 @@ def build(settings: Settings) -> Round:
             raise Unavailable(f"the audit log took no entry: {error.code}") from None
 
     async def once() -> Kept:
-        async with PostgresDays(settings.database_url, record) as days:
+        async with PostgresDays(url, record) as days:
             return await keep(days, rules)
 
     return once

@@ -169,11 +169,19 @@ def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
 
 
 def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
-    """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged."""
+    """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged.
+
+    Exits with 1 if it cannot be built, and the last line of the log says why, as `run_worker` does.
+    """
     settings = Settings()
     configure_logging(service, settings)
+    try:
+        app = build(settings)
+    except Exception as error:  # noqa: BLE001 - the process ends with it
+        _tell_failure(error)
+        sys.exit(1)
     config = uvicorn.Config(
-        build(settings),
+        app,
         host=settings.listen_host,
         port=settings.listen_port,
         log_config=None,
@@ -226,13 +234,17 @@ async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Aw
     try:
         await work(settings, stop_event(asyncio.get_running_loop()))
     except Exception as error:  # noqa: BLE001 - the process ends with it
-        ours = type(error).__module__.partition(".")[0] in {"schemas", "ingest", "search", "services"}
-        log.error(
-            "failed", error=exception_names(error), **({"reason": str(error)} if ours else {"where": _place(error)})
-        )
+        _tell_failure(error)
         return 1
     log.info("stopped")
     return 0
+
+
+def _tell_failure(error: Exception) -> None:
+    """Log why a process ends: the text of an error of ours, which holds no values, or the place of another."""
+    ours = type(error).__module__.partition(".")[0] in {"schemas", "ingest", "search", "services"}
+    more = {"reason": str(error)} if ours else {"where": _place(error)}
+    structlog.get_logger().error("failed", error=exception_names(error), **more)
 
 
 def _place(error: Exception) -> str:

@@ -15,7 +15,7 @@ from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.topics import ensure_topics
 from ingest.errors import Unavailable
 from services.observe import run_worker
-from services.settings import Settings
+from services.settings import Settings, needed
 
 NAME: Final = "relay"
 POLL_S: Final = 0.2
@@ -73,12 +73,10 @@ class Relay:
 
 
 def build(settings: Settings) -> Relay:
-    """Return the relay; nothing is connected yet. Needs a running event loop. Raises ValueError without a database."""
-    if not settings.database_url:
-        raise ValueError("PLATETRAIL_DATABASE_URL is not set")
+    """Return the relay; nothing is connected yet. Needs a running event loop. Raises Missing without a database."""
     timeout_s = settings.publish_timeout_s
     return Relay(
-        Outbox(settings.database_url),
+        Outbox(needed(settings.database_url, "database_url")),
         KafkaPublisher(settings.kafka_bootstrap, timeout_s=timeout_s),
         KafkaRegistry(settings.kafka_bootstrap, timeout_s=timeout_s),
     )
@@ -86,9 +84,10 @@ def build(settings: Settings) -> Relay:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the topics, then relay until `stop` is set."""
+    relaying = build(settings)
     for change in await ensure_topics(settings.kafka_bootstrap):
         structlog.get_logger().info("topics", change=change)
-    await build(settings).work(stop)
+    await relaying.work(stop)
 
 
 async def _pause(stop: asyncio.Event, delay_s: float) -> None:

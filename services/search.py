@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -30,24 +29,24 @@ from search.identity import Verifier
 from search.policy import Policy
 from services import docs_page
 from services.observe import install_health, install_problems, run_http
-from services.settings import Settings
+from services.settings import Settings, needed
 
 RELEASE_LEVEL: Final = "L0"
 """What covers an intent before the answer leaves: its own durable leaf. No signed checkpoint exists yet (L1)."""
+RELEASE_MEANING: Final = "answers leave as soon as their record is durable in the database; no sealer signs checkpoints"
 
 
 def build(settings: Settings) -> FastAPI:
     """Return the service. Nothing is connected until it starts.
 
-    Raises ValueError if a setting is missing, and what the readers of keys and rules raise.
+    Raises Missing if a setting is missing, and what the readers of keys and rules raise.
     """
-    if not settings.database_url:
-        raise ValueError("PLATETRAIL_DATABASE_URL is not set")
-    sealer = Sealer(keys.read_public(_needed(settings.audit_public_key_file, "audit_public_key_file")))
-    lookups = Lookups(keys.read_secret(_needed(settings.lookup_key_file, "lookup_key_file")))
-    log = GreedyLog(PostgresConnect(settings.database_url, "platetrail-search-log"), sealer)
-    readers = Readers(settings.database_url)
-    registry = PostgresCameras(settings.database_url, sealer)
+    url = needed(settings.database_url, "database_url")
+    sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
+    lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
+    log = GreedyLog(PostgresConnect(url, "platetrail-search-log"), sealer)
+    readers = Readers(url)
+    registry = PostgresCameras(url, sealer)
     door = _door(settings, log, readers, lookups)
     app = FastAPI(
         title="Platetrail search",
@@ -88,7 +87,7 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
             owners=PostgresOwners(readers),
             keys=Keys(PostgresClaims(readers), lookups),
             lookups=lookups,
-            cursors=Cursors(keys.read_secret(_needed(settings.cursor_key_file, "cursor_key_file"))),
+            cursors=Cursors(keys.read_secret(needed(settings.cursor_key_file, "cursor_key_file"))),
             policy=Policy(owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()),
             travel=TravelLimits(
                 min_distance_m=settings.travel_min_distance_m,
@@ -102,7 +101,7 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
 
 def _verifier(settings: Settings) -> Verifier:
     return Verifier(
-        _needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
+        needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
         issuer=settings.token_issuer,
         audience=settings.token_audience,
     )
@@ -133,16 +132,7 @@ async def _start(log: GreedyLog, readers: Readers) -> None:
         tell.error("refused to start", error=type(error).__name__, reason=str(error))
         await log.stop()
         raise
-    tell.warning(
-        f"release level {RELEASE_LEVEL}",
-        meaning="answers leave as soon as their record is durable in the database; no sealer signs checkpoints",
-    )
-
-
-def _needed(file: Path | None, name: str) -> Path:
-    if file is None:
-        raise ValueError(f"PLATETRAIL_{name.upper()} is not set")
-    return file
+    tell.warning(f"release level {RELEASE_LEVEL}", meaning=RELEASE_MEANING)
 
 
 if __name__ == "__main__":

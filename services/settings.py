@@ -2,10 +2,22 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PLATETRAIL_"
+
+Value = TypeVar("Value")
+
+
+class Missing(Exception):
+    """A setting without which a service cannot start. The text names the variable, which its reader is to set."""
+
+    def __init__(self, name: str) -> None:
+        """Know the setting's name in `Settings`."""
+        super().__init__(f"{PREFIX}{name.upper()} is not set")
 
 
 class Settings(BaseSettings):
@@ -14,7 +26,7 @@ class Settings(BaseSettings):
     `database_url` names the service's own role: no process is given another's password.
     """
 
-    model_config = SettingsConfigDict(env_prefix="PLATETRAIL_", extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     environment: Literal["development", "production"] = "production"
     listen_host: str = "127.0.0.1"
@@ -74,6 +86,13 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""
         return all(_is_loopback(host) for host in (self.listen_host, *self.listen_all))
+
+
+def needed(value: Value | None, name: str) -> Value:
+    """Return a setting's value. Raises Missing, with the setting's name, if it is unset or empty."""
+    if value is None or value == "":
+        raise Missing(name)
+    return value
 
 
 def _is_loopback(host: str) -> bool:

@@ -30,7 +30,8 @@ SERVICES: Final[dict[str, str]] = {
         PLATETRAIL_TOKEN_PUBLIC_KEY_FILE, PLATETRAIL_AUDIT_PRIVATE_KEY_FILE, PLATETRAIL_LOOKUP_KEY_FILE.""",
     "maintain": """Make the index's days ahead, drop those past their time, purge owner by owner.
 
-        Reads PLATETRAIL_DATABASE_URL (role platetrail_maintain), PLATETRAIL_OWNERS_FILE.""",
+        Reads PLATETRAIL_DATABASE_URL (role platetrail_maintain), PLATETRAIL_OWNERS_FILE,
+        PLATETRAIL_AUDIT_PUBLIC_KEY_FILE.""",
     "relay": """Carry changes of the camera registry from the database to the stream.
 
         Reads PLATETRAIL_DATABASE_URL (role platetrail_relay), PLATETRAIL_KAFKA_BOOTSTRAP.""",

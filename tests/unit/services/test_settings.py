@@ -1,0 +1,67 @@
+"""Settings that a service cannot do without: it refuses to start, and says which one is missing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from schemas.owners import OwnerRules
+from services import auditing, indexer, maintain, relay, search
+from services.cli.serve import SERVICES
+from services.demo.places import ROOT
+from services.settings import Missing, Settings
+from tests.support.searching import Keys
+
+SHARED: Final = {"token_public_key_file": "token.pub", "lookup_key_file": "lookup.key"}
+FILES: Final[dict[str, dict[str, str]]] = {
+    "search": {**SHARED, "audit_public_key_file": "audit.pub", "cursor_key_file": "cursor.key"},
+    "auditing": {**SHARED, "audit_private_key_file": "audit.key"},
+    "maintain": {"audit_public_key_file": "audit.pub"},
+    "relay": {},
+    "indexer": {},
+}
+BUILDERS: Final[dict[str, Callable[[Settings], Any]]] = {
+    "search": search.build,
+    "auditing": auditing.build,
+    "maintain": maintain.build,
+    "relay": relay.build,
+    "indexer": indexer.build,
+}
+NEEDS: Final = [(name, setting) for name, files in FILES.items() for setting in ("database_url", *files)]
+
+
+def settings_of(service: str, folder: Path) -> dict[str, Any]:
+    """Return all that a service needs."""
+    files = {setting: folder / file for setting, file in FILES[service].items()}
+    return {"database_url": "postgresql://nobody@127.0.0.1:9/nothing", **files}
+
+
+@pytest.mark.parametrize(("service", "setting"), NEEDS)
+async def test_each_service_names_the_setting_that_it_lacks(tmp_path: Path, service: str, setting: str) -> None:
+    Keys(tmp_path, OwnerRules())
+    whole = settings_of(service, tmp_path)
+    BUILDERS[service](Settings(**whole))
+    whole.pop(setting)
+    with pytest.raises(Missing, match=f"^PLATETRAIL_{setting.upper()} is not set$"):
+        BUILDERS[service](Settings(**whole))
+
+
+@pytest.mark.parametrize(("service", "setting"), NEEDS)
+def test_the_help_names_every_setting_that_a_service_needs(service: str, setting: str) -> None:
+    assert f"PLATETRAIL_{setting.upper()}" in re.findall(r"PLATETRAIL_\w+", SERVICES[service])
+
+
+@pytest.mark.parametrize("service", ["relay", "search"])
+def test_the_log_of_a_service_says_what_is_missing(service: str) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PLATETRAIL_")}
+    argv = [sys.executable, "-m", f"services.{service}"]
+    ran = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, timeout=120, check=False)
+    assert ran.returncode == 1
+    last = json.loads(ran.stderr.splitlines()[-1])
+    assert (last["event"], last["reason"]) == ("failed", "PLATETRAIL_DATABASE_URL is not set")
