@@ -55,6 +55,7 @@ _FAULTS: Final = {
     "not_json": "The body is not JSON in UTF-8 (RFC 8259).",
     "duplicate_key": "An object in the body has one key twice.",
     "too_deep": "The body is nested too deeply.",
+    "too_large": "The XML in the body is far larger than any camera's message.",
     "not_xml": "The body is not XML in UTF-8, or has a DTD.",
     "wrong_charset": "The body is declared to be in another charset than UTF-8.",
     "not_multipart": "The body is not multipart as its Content-Type says (RFC 2046).",

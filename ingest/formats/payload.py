@@ -13,7 +13,15 @@ import orjson
 MAX_DEPTH: Final = 32
 
 Fault = Literal[
-    "not_json", "duplicate_key", "too_deep", "not_xml", "wrong_charset", "not_multipart", "too_many_parts", "no_message"
+    "not_json",
+    "duplicate_key",
+    "too_deep",
+    "too_large",
+    "not_xml",
+    "wrong_charset",
+    "not_multipart",
+    "too_many_parts",
+    "no_message",
 ]
 
 _SPACED_COLON: Final = re.compile(rb'"[ \t\r\n]+:')

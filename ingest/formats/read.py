@@ -9,7 +9,7 @@ import msgspec
 from schemas.detections import Attribute, Candidate, Position
 
 Reason = Literal[
-    "not_json", "duplicate_key", "too_deep", "not_xml", "wrong_charset", "not_multipart", "too_many_parts",
+    "not_json", "duplicate_key", "too_deep", "too_large", "not_xml", "wrong_charset", "not_multipart", "too_many_parts",
     "no_message", "shape", "time", "not_a_motor_vehicle",
     "preview", "heartbeat", "no_vehicle", "other_event",
     "past_retention", "clock_future",

@@ -15,6 +15,9 @@ from defusedxml.ElementTree import DefusedXMLParser
 
 from ingest.formats.payload import MAX_DEPTH, NotUsable
 
+MAX_BYTES: Final = 256 * 1024
+"""A camera's message has a few thousand; its pictures come beside it. A million attributes would take seconds."""
+
 MAX_ELEMENTS: Final = 5_000
 """A camera's message has about a hundred."""
 
@@ -23,7 +26,12 @@ _DECLARED: Final = re.compile(rb"""\A(?:\xef\xbb\xbf)?\s*<\?xml[^>]{0,200}?\benc
 
 
 def loads(data: bytes) -> dict[str, Any]:
-    """Return an XML document as {name of its root: content}. Raises NotUsable: not_xml, wrong_charset or too_deep."""
+    """Return an XML document as {name of its root: content}.
+
+    Raises NotUsable: not_xml, wrong_charset, too_deep or too_large.
+    """
+    if len(data) > MAX_BYTES:
+        raise NotUsable("too_large")
     declared = _DECLARED.match(data)
     if declared is not None and declared[1].lower() not in _CHARSETS:
         raise NotUsable("wrong_charset")
