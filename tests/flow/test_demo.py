@@ -1,5 +1,6 @@
 """The demo as a user runs it: it agrees with the truth, is shut to the network, keeps secrets, and leaves nothing."""
 
+import asyncio
 import ipaddress
 import itertools
 import json
@@ -7,6 +8,7 @@ import re
 import signal
 import socket
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,19 @@ import httpx
 import msgspec
 import psutil
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
+from schemas import topics, wire
+from schemas.deadletters import DeadLetter
 from services.demo.fleet import ORDER, ROLES
 from services.demo.folder import Folder
 from services.demo.people import AUDITOR, INVESTIGATOR, People
 from services.demo.question import CASE
 from services.simulate.truth import read_truth
-from tests.support import leaks
+from tests.support import leaks, stages
 from tests.support.demo import SERVERS_UP, SERVICES_UP, STAYING, DemoRun, lives
+from tests.support.detections import detection, sighting
+from tests.support.topics import tail, write
 from tests.support.wait import until
 
 MAY_BE_AWAY = {"maintain"}
@@ -68,7 +75,7 @@ def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) 
     for process in running.family():
         for connection in process.net_connections(kind="all"):
             if connection.family == socket.AF_UNIX:
-                assert not _listens_on_a_path(connection), connection
+                assert not _has_a_path(connection), (_name(process), connection)
                 continue
             if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM:
                 address = ipaddress.ip_address(connection.laddr.ip)
@@ -80,6 +87,16 @@ def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) 
     urls = running.environment()
     for name in ("gateway", "search", "auditing"):
         assert urls[f"PLATETRAIL_{name.upper()}_URL"] == f"http://127.0.0.1:{ports[name].copy().pop()}"
+
+
+@pytest.mark.parametrize("name", ["file", "abstract"])
+def test_a_planted_unix_socket_is_seen(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a path of a socket has at most 107 bytes
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("planted" if name == "file" else f"\0{tmp_path.name}")
+        listener.listen()
+        own = psutil.Process().net_connections(kind="all")
+        assert [one for one in own if one.family == socket.AF_UNIX and _has_a_path(one)] != []
 
 
 async def test_each_service_is_in_the_database_under_its_own_role(running: DemoRun) -> None:
@@ -149,7 +166,7 @@ def test_the_documentation_is_served_by_the_services_themselves(running: DemoRun
         assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
 
 
-def test_no_plate_user_or_case_is_in_any_log_and_ctrl_c_stops_everything(running: DemoRun) -> None:
+def test_no_plate_user_or_case_is_in_any_log_or_leaf_and_ctrl_c_stops_everything(running: DemoRun) -> None:
     truth = read_truth(running.home / "run" / "truth.jsonl")
     texts = {read.detection.plate for read in truth.reads if read.detection.plate}
     texts |= {vehicle.plate for vehicle in truth.vehicles}
@@ -158,6 +175,12 @@ def test_no_plate_user_or_case_is_in_any_log_and_ctrl_c_stops_everything(running
     people += json.loads((running.home / "run" / "camera-keys.json").read_bytes()).values()
     people += [httpx.URL(running.service(name).environ()["PLATETRAIL_DATABASE_URL"]).password for name in ROLES]
     _provoke(running, truth.vehicles[0].plate)
+    asyncio.run(_provoke_workers(running, truth.vehicles[0].plate))
+    leaves = asyncio.run(_leaves(running))
+    assert len(leaves) > 10
+    assert leaks.in_texts(leaves, texts, people) == []
+    planted = ("planted", f'{{"agency":"{truth.vehicles[0].plate}","kind":"camera"}}'.encode())
+    assert len(leaks.in_texts([*leaves, planted], texts, people)) == 1
     family = running.family()
     assert len(family) > len(ORDER)
 
@@ -217,12 +240,59 @@ def _provoke(running: DemoRun, plate: str) -> None:
     with httpx.Client(trust_env=False) as client:
         for url in urls.values():
             statuses[client.get(f"{url}/{plate}", params={"plate": plate}).status_code] += 1
+        for token in tokens:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = client.get(f"{urls['auditing']}/v1/audit/entries", headers=headers, params={plate: plate})
+            assert plate not in answer.text
+            statuses[answer.status_code] += 1
         for token, (name, path), body in itertools.product(tokens, paths.items(), bodies):
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
             answer = client.post(urls[name] + path, headers=headers, content=body)
             assert plate not in answer.text
             statuses[answer.status_code] += 1
     assert set(statuses) == {401, 403, 404, 422}
+
+
+async def _provoke_workers(running: DemoRun, plate: str) -> None:
+    """Give broker, workers and database what they refuse, with a plate in it, and wait until all of it was refused."""
+    bootstrap = running.service("gateway").environ()["PLATETRAIL_KAFKA_BOOTSTRAP"]
+    now = datetime.now(UTC)
+    naive = detection(plate_raw=plate, captured_at=now.replace(tzinfo=None), camera_id=plate)  # cannot be compared
+    unfit = sighting(plate=plate, captured_at=now, plate_raw=f"{plate}\0", region=plate)  # no text in PostgreSQL
+    wrong = [f'{{"v":1,"plate_raw":["{plate}"]}}', f'{{"plate":"{plate}"', f"{plate}", f'{{"v":"{plate}"}}']
+    async with tail(bootstrap, topics.DEAD_LETTERS) as letters:
+        for topic, poison in ((topics.DETECTIONS, wire.encode(naive)), (topics.SIGHTINGS, wire.encode(unfit))):
+            values = [poison, *(text.encode() for text in wrong)]
+            await write(bootstrap, topic, *((plate.encode(), value) for value in values))
+            with pytest.raises(MessageSizeTooLargeError):
+                await write(bootstrap, topic, (plate.encode(), plate.encode() * 500_000), max_request_size=10**8)
+        for group in stages.SOURCES:
+            await stages.until_worked_off(bootstrap, group)
+        reasons = Counter(wire.decode(value, DeadLetter).reason for _, value in await letters.records())
+    assert reasons == {"undecodable": 2 * len(wrong), "poisoned": 2}
+    for name in ROLES:
+        connection = await asyncpg.connect(running.service(name).environ()["PLATETRAIL_DATABASE_URL"])
+        for statement in (
+            f"select '{plate}'::int",
+            f"select {plate} from nothing",
+            f"insert into reads.sighting (plate, plate_raw) values ('{plate}', '{plate}')",
+            f"select audit.append(array['{plate}'::bytea], null, null, null, null, null)",
+            f"do $$ begin raise exception '{plate}' using detail = '{plate}', hint = '{plate}'; end $$",
+        ):
+            with pytest.raises(asyncpg.PostgresError):
+                await connection.execute(statement)
+        await connection.close()
+
+
+async def _leaves(running: DemoRun) -> list[tuple[str, bytes]]:
+    """Return every leaf of the run, with all that stands in clear beside it."""
+    url = httpx.URL(running.service("auditing").environ()["PLATETRAIL_DATABASE_URL"])
+    connection = await asyncpg.connect(_superuser_url(running, url.path.strip("/")))
+    try:
+        rows = await connection.fetch("select idx, leaf, kind, agency, purpose from audit.leaf order by idx")
+    finally:
+        await connection.close()
+    return [(f"leaf {row['idx']}", bytes(row["leaf"]) + b"\n" + repr(tuple(row)[2:]).encode()) for row in rows]
 
 
 def _name(process: psutil.Process) -> str:
@@ -239,12 +309,16 @@ def _mentions(process: psutil.Process, text: str) -> bool:
         return False
 
 
-def _listens_on_a_path(connection: Any) -> bool:
-    return bool(connection.laddr) and connection.status == psutil.CONN_LISTEN
+def _has_a_path(connection: Any) -> bool:
+    """Tell whether a Unix socket can be found by others: by a file or an abstract name. A pair's ends have neither.
+
+    None of the processes needs one, so it does not matter that the system does not say which of them listen.
+    """
+    return bool(connection.laddr)
 
 
-def _superuser_url(running: DemoRun) -> str:
+def _superuser_url(running: DemoRun, database: str = "postgres") -> str:
     folder = running.home / "run" / "postgres"
     password = (folder / "superuser.password").read_text().strip()
     port = (folder / "data" / "postmaster.pid").read_text().splitlines()[3]
-    return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    return f"postgresql://postgres:{password}@127.0.0.1:{port}/{database}"

@@ -47,9 +47,11 @@ async def set_configs(bootstrap: str, topic: str, configs: dict[str, str]) -> No
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
 
 
-async def write(bootstrap: str, topic: str, *records: tuple[bytes, bytes | None]) -> None:
-    """Append records by hand."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+async def write(
+    bootstrap: str, topic: str, *records: tuple[bytes, bytes | None], max_request_size: int = 2**20
+) -> None:
+    """Append records by hand. One over `max_request_size` bytes is not sent; one over the topic's limit is refused."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=max_request_size)
     await producer.start()
     try:
         for key, value in records:
