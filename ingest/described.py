@@ -149,7 +149,9 @@ def describe(document: dict[str, Any]) -> None:
     token = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}
     paths[gateway.PUSH_PATH] = {
         "post": by_url
-        | {"parameters": [token], "security": [], "requestBody": {"required": True, "content": _message_content({})}}
+        # OpenAPI has no scheme for a secret in a path.
+        | {"parameters": [token], "security": [], "x-access": "token in the path"}
+        | {"requestBody": {"required": True, "content": _message_content({})}}
     }
 
 

@@ -17,6 +17,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 PATH: Final = "/docs"
+ACCESS: Final = "x-access"
+"""An operation's member that names what it needs where OpenAPI has no security scheme for it."""
+
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 DEEPEST: Final = 6
 """Levels of nested shapes that are shown inside one another; deeper ones are named."""
@@ -100,7 +103,7 @@ class _Operation:
 
     def _access(self) -> str:
         needed = self._said.get("security", self._document.get("security", []))
-        names = ", ".join(escape(name) for choice in needed for name in choice)
+        names = ", ".join(escape(name) for choice in needed for name in choice) or escape(self._said.get(ACCESS, ""))
         return f'<p class="access">Needs: <strong>{names}</strong></p>' if names else '<p class="access">Open.</p>'
 
     def _parameters(self) -> str:
