@@ -1,7 +1,10 @@
 """The real parts, one of each for the whole run: tests take `kafka`, `postgres`, `database` or `fresh_database`."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -10,6 +13,9 @@ from services.demo import postgres as postgres_starter
 from services.demo.kafka import Kafka
 from services.demo.postgres import Postgres
 from tests.support.database import Database, fresh, make_roles, new_passwords
+
+BINDIR_VARIABLE: Final = "PLATETRAIL_TEST_POSTGRES_BINDIR"
+"""Names the folder of another PostgreSQL's programs than the embedded one's, such as /usr/lib/postgresql/15/bin."""
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +30,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A running PostgreSQL with every role. A test that kills or stops it starts one of its own instead."""
     passwords = new_passwords()
-    cluster = postgres_starter.start(tmp_path_factory.mktemp("postgres"), passwords=passwords)
+    other = os.environ.get(BINDIR_VARIABLE)
+    folder, bindir = tmp_path_factory.mktemp("postgres"), Path(other) if other else None
+    cluster = postgres_starter.start(folder, passwords=passwords, bindir=bindir)
     make_roles(cluster, passwords)
     yield cluster
     cluster.stop()

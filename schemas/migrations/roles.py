@@ -29,6 +29,7 @@ GROUPS: Final[dict[str, str]] = {
 APPENDING: Final = ("platetrail_search", "platetrail_auditing", "platetrail_maintain")
 """Roles that leave entries in the log."""
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PASSWORD: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -58,9 +59,31 @@ def _make(name: str, options: str) -> str:
 
 def database(name: str) -> Iterator[str]:
     """Yield the SQL that makes a database for the schema, owned by the migrating role; outside a transaction."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", name):
+    if not _NAME.fullmatch(name):
         raise ValueError("a database's name is lower case letters, digits and underscores")
     yield f"create database {name} owner {MIGRATE} template template0 encoding 'UTF8' locale 'C'"
     yield f"revoke all on database {name} from public"
     yield f"grant connect on database {name} to " + ", ".join(LOGINS)
     yield f"grant temporary on database {name} to platetrail_ingest"
+
+
+INSTALLED: Final = "PT409"
+"""The SQLSTATE of `refuse_others`."""
+
+
+def drop_database(name: str) -> str:
+    """Return the SQL that drops a database, ending the sessions in it; outside a transaction."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a database's name is lower case letters, digits and underscores")
+    return f"drop database if exists {name} with (force)"
+
+
+def refuse_others(prefix: str) -> str:
+    """Return the SQL that raises INSTALLED if the server has a database for the schema whose name begins otherwise."""
+    if not _NAME.fullmatch(prefix):
+        raise ValueError("a database's name is lower case letters, digits and underscores")
+    return (
+        "do $$ begin if exists (select from pg_database d join pg_roles r on r.oid = d.datdba "
+        f"where r.rolname = '{MIGRATE}' and not starts_with(d.datname::text, '{prefix}')) then "
+        f"raise exception 'installed' using errcode = '{INSTALLED}'; end if; end $$"
+    )

@@ -33,18 +33,24 @@ def simulate(
     search_url: Annotated[
         str, typer.Option(envvar="PLATETRAIL_SEARCH_URL", help="The search service's base URL, for --register.")
     ] = "",
-    seed: Annotated[int, typer.Option(help="The same seed makes the same world and the same traffic.")] = 1,
+    seed: Annotated[int, typer.Option(help="Makes roads and cameras: the one that the keys were made with.")] = 1,
+    traffic_seed: Annotated[
+        int | None, typer.Option(help="Makes vehicles and their trips; without it, --seed. Traffic always ends now.")
+    ] = None,
     vehicles: Annotated[int, typer.Option(min=1, help="How many vehicles drive.")] = 600,
     days: Annotated[float, typer.Option(min=0.1, max=20, help="How many days, up to now.")] = 3.0,
     truth: Annotated[Path | None, typer.Option(help="Keep what really happened in this file (JSON Lines).")] = None,
 ) -> None:
     """Drive made-up vehicles past made-up cameras, and push the reads exactly as cameras do.
 
-    Cities are real, agencies, vehicles and plates are not. Reads are wrong as often as real ones.
+    Cities are real, agencies, vehicles and plates are not. Reads are wrong as often as real ones. One plate that is
+    worth asking for is printed at the end.
 
-    **Example**
+    **Examples**
 
         platetrail simulate --register --keys keys.json --truth truth.jsonl
+
+        platetrail simulate --keys keys.json --traffic-seed 2
     """
     from services.simulate import count, generate
     from services.simulate.world import build
@@ -57,11 +63,24 @@ def simulate(
         write_private(keys, json.dumps(made, indent=1).encode())
     known = _read_keys(keys)
     with console.status("driving"):
-        happened = generate(world, datetime.now(UTC), vehicles=vehicles, days=days)
+        happened = generate(world, datetime.now(UTC), vehicles=vehicles, days=days, traffic_seed=traffic_seed)
     answered = push(happened, url, known, console, truth)
     numbers = count(answered)
     said = ", ".join(f"{number:,} {status}" for status, number in sorted(numbers.statuses.items()))
     console.print(f"{numbers.reads:,} reads of {numbers.passes:,} passes pushed: {said}.", markup=False)
+    console.print(worth_asking(world, answered), markup=False, soft_wrap=True)
+
+
+def worth_asking(world: "World", truth: "Truth") -> str:
+    """Return a sentence that names a plate to ask for; it is made up, as all of this is."""
+    from services.simulate.truth import choose_vehicle
+    from services.simulate.world import ASKING, SILENT
+
+    owners = world.owners_open_to(ASKING.agency_id)
+    vehicle = choose_vehicle(truth, truth.start, truth.now, owners, SILENT.agency_id)
+    if vehicle is None:
+        return "No vehicle drove far enough to be worth asking for; more --vehicles or --days make one likely."
+    return f"Worth asking for, as {ASKING.agency_id}, once the reads are indexed: {vehicle.plate}"
 
 
 def operator_tokens(world: "World") -> dict[str, str]:

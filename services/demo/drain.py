@@ -34,6 +34,20 @@ async def drained(
         await consumer.stop()
 
 
+async def taken(bootstrap: str, topic: str) -> int:
+    """Return how many records a topic has ever been given; 0 if there is no such topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await consumer.start()
+    await admin.start()
+    try:
+        there = topic in await admin.list_topics()
+        return sum((await consumer.end_offsets(await _partitions(admin, topic))).values()) if there else 0
+    finally:
+        await admin.close()
+        await consumer.stop()
+
+
 async def _wait(
     admin: AIOKafkaAdminClient,
     group: str,

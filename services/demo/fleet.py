@@ -10,13 +10,11 @@ import httpx
 import msgspec
 
 from services.demo.folder import Folder
-from services.demo.kafka import Kafka
 from services.demo.places import DEPLOY
-from services.demo.postgres import Postgres
 from services.demo.process import Child, free_port
+from services.demo.servers import Database, Servers
 
 HOST: Final = "127.0.0.1"
-DATABASE: Final = "platetrail"
 READY_S: Final = 120.0
 OWNERS_FILE: Final = DEPLOY / "owners.json"
 
@@ -89,7 +87,7 @@ def _event(line: str) -> object:
         return None
 
 
-def environments(folder: Folder, kafka: Kafka, postgres: Postgres, ports: Mapping[str, int]) -> dict[str, Environment]:
+def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> dict[str, Environment]:
     """Return each service's own environment: its role's password, the keys that it needs, and no others."""
     keys = {
         "TOKEN_PUBLIC_KEY_FILE": "token.public.pem",
@@ -98,7 +96,7 @@ def environments(folder: Folder, kafka: Kafka, postgres: Postgres, ports: Mappin
         "LOOKUP_KEY_FILE": "lookup.key",
         "CURSOR_KEY_FILE": "cursor.key",
     }
-    stream = {"KAFKA_BOOTSTRAP": kafka.bootstrap}
+    stream = {"KAFKA_BOOTSTRAP": servers.bootstrap}
     rules = {"OWNERS_FILE": str(OWNERS_FILE)}
 
     def having(*names: str) -> Environment:
@@ -116,7 +114,9 @@ def environments(folder: Folder, kafka: Kafka, postgres: Postgres, ports: Mappin
         },
         "auditing": having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PRIVATE_KEY_FILE", "LOOKUP_KEY_FILE"),
     }
-    return {name: _with_prefix(_common(name, ports) | _database(name, postgres) | special[name]) for name in ORDER}
+    return {
+        name: _with_prefix(_common(name, ports) | _database(name, servers.database) | special[name]) for name in ORDER
+    }
 
 
 def new_ports() -> dict[str, int]:
@@ -134,8 +134,8 @@ def _common(name: str, ports: Mapping[str, int]) -> Environment:
     return common | ({"LISTEN_PORT": str(ports[name])} if name in ports else {})
 
 
-def _database(name: str, postgres: Postgres) -> Environment:
-    return {"DATABASE_URL": postgres.url(ROLES[name], DATABASE)} if name in ROLES else {}
+def _database(name: str, database: Database) -> Environment:
+    return {"DATABASE_URL": database.url(ROLES[name])} if name in ROLES else {}
 
 
 def _with_prefix(environment: Environment) -> Environment:

@@ -8,9 +8,9 @@ from typing import Final
 
 from schemas.queries import Role
 from services.cli.issuer import issue
-from services.demo.fleet import DATABASE, Fleet
+from services.demo.fleet import Fleet
 from services.demo.folder import Folder
-from services.demo.postgres import Postgres
+from services.demo.servers import Database
 from services.settings import Settings
 from services.simulate.world import ASKING, World
 
@@ -47,7 +47,7 @@ class People:
             for one in world.agencies
         }
 
-    def write_environment(self, fleet: Fleet, postgres: Postgres) -> None:
+    def write_environment(self, fleet: Fleet, database: Database) -> None:
         """Write what the commands need to use this installation: for its owner alone, and gone with the run."""
         folder = self._folder
         values = {
@@ -56,7 +56,7 @@ class People:
             "PLATETRAIL_GATEWAY_URL": fleet.url("gateway"),
             "PLATETRAIL_SEARCH_URL": fleet.url("search"),
             "PLATETRAIL_AUDITING_URL": fleet.url("auditing"),
-            "PLATETRAIL_AUDITING_DATABASE_URL": postgres.url("platetrail_auditing", DATABASE),
+            "PLATETRAIL_AUDITING_DATABASE_URL": database.url("platetrail_auditing"),
         }
         lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in values.items()]
         programs = shlex.quote(str(Path(sys.executable).parent))

@@ -78,6 +78,13 @@ def faults(answer: Answer, agreement: Agreement, silent_rows: int) -> list[str]:
     return found
 
 
+def mistaken(number: int) -> str:
+    """Return a sentence about points that are not the vehicle's, though their plate is."""
+    if number == 1:
+        return "1 of the points is another vehicle that was misread into this plate"
+    return f"{number} of the points are other vehicles that were misread into this plate"
+
+
 def _lists(agreement: Agreement) -> Mapping[str, tuple[Any, ...]]:
     names = ("missing", "foreign", "forbidden", "outside", "unknown", "other_text", "repeated")
     return {name.replace("_", " "): getattr(agreement, name) for name in names}

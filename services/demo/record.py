@@ -16,19 +16,18 @@ from search.audit.secrets import Opener
 from services.cli import audit as auditing
 from services.cli.client import Service
 from services.cli.options import write_private
-from services.demo.fleet import DATABASE
 from services.demo.folder import Folder
-from services.demo.postgres import Postgres
+from services.demo.servers import Database
 from services.demo.steps import Steps
 
 
-async def through_the_gate(intent: int, postgres: Postgres, folder: Folder) -> Counter[str]:
+async def through_the_gate(intent: int, database: Database, folder: Folder) -> Counter[str]:
     """Call the gate directly, as the search role, with the recorded question; count its reads by owner.
 
     The question's bytes are in no hand but the auditing process's, so they are opened with its key. The gate takes
     them for a minute after the intent was committed.
     """
-    reader = PostgresReader(postgres.url("platetrail_auditing", DATABASE))
+    reader = PostgresReader(database.url("platetrail_auditing"))
     try:
         (entry,) = await reader.entries(Selection(after=intent - 1, limit=1))
     finally:
@@ -39,7 +38,7 @@ async def through_the_gate(intent: int, postgres: Postgres, folder: Folder) -> C
     opener = Opener(keys.read_private(folder.key("audit.private.pem")))
     opened = opener.open(entry.data_key, entry.wrapped, entry.sealed, entry.leaf)
     (question,) = (one for one in opened if one.field == "question")
-    readers = Readers(postgres.url("platetrail_search", DATABASE), connections=1)
+    readers = Readers(database.url("platetrail_search"), connections=1)
     await readers.start()
     try:
         rows = await PostgresIndex(readers).trajectory(intent, question.encoded())
@@ -60,9 +59,9 @@ def show_entry(steps: Steps, url: str, token: str, intent: int) -> None:
     steps.console.print(auditing.entries_table(entries))
 
 
-def show_verification(steps: Steps, postgres: Postgres, folder: Folder) -> bool:
+def show_verification(steps: Steps, database: Database, folder: Folder) -> bool:
     """Verify the whole log against the receipt, print what was found, and return whether it is sound."""
     receipts = receipts_in(folder.receipt.read_bytes())
-    report = asyncio.run(verify_database(postgres.url("platetrail_auditing", DATABASE), receipts))
+    report = asyncio.run(verify_database(database.url("platetrail_auditing"), receipts))
     auditing.show_report(steps.console, report, len(receipts))
     return not report.findings

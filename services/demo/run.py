@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
@@ -21,20 +21,19 @@ from services.cli import show
 from services.cli.failures import INTERRUPTED, NOT_SO, UNAVAILABLE, Failure
 from services.cli.options import write_private
 from services.cli.simulate import push, register_cameras
-from services.demo import kafka as kafka_starter
-from services.demo import postgres as postgres_starter
 from services.demo import question as questions
 from services.demo import record
-from services.demo.drain import drained
-from services.demo.fleet import DATABASE, Fleet, environments, new_ports
+from services.demo import servers as server_starter
+from services.demo.drain import drained, taken
+from services.demo.fleet import Fleet, environments, new_ports
 from services.demo.folder import Folder, claimed
-from services.demo.kafka import Kafka
 from services.demo.people import People
 from services.demo.places import cache_folder, state_folder
-from services.demo.postgres import Postgres
 from services.demo.process import ChildError
 from services.demo.question import Question
+from services.demo.servers import Database, Servers
 from services.demo.steps import Steps
+from services.search import RELEASE_LEVEL, RELEASE_MEANING
 from services.simulate import count, generate
 from services.simulate.truth import Truth
 from services.simulate.world import ASKING, SILENT, World, build
@@ -66,6 +65,7 @@ class Demo:
     def __init__(self, steps: Steps, folder: Folder, stack: contextlib.ExitStack) -> None:
         """Write to `steps`, live in `folder`, leave what must be stopped on `stack`."""
         self.answered = False
+        self._before = (0, 0)
         self._steps = steps
         self._folder = folder
         self._stack = stack
@@ -73,54 +73,46 @@ class Demo:
     def play(self, *, once: bool, seed: int, vehicles: int) -> int:
         """Play it all; return the exit code."""
         self._steps.chapter("Starting")
-        kafka, postgres = self._start_servers()
-        self._prepare(kafka, postgres)
-        fleet = self._start_services(kafka, postgres)
+        servers = self._start_servers()
+        self._prepare(servers)
+        fleet = self._start_services(servers)
         people = People(self._folder)
-        people.write_environment(fleet, postgres)
-        world, truth = self._simulate(kafka, fleet, people, seed, vehicles)
-        agrees = self._question(questions.choose(world, truth), fleet, postgres, people)
+        people.write_environment(fleet, servers.database)
+        world, truth = self._simulate(servers, fleet, people, seed, vehicles)
+        agrees = self._question(questions.choose(world, truth), fleet, servers.database, people)
         self.answered = True
         if once:
             return 0 if agrees else NOT_SO
-        self._stay(fleet)
+        self._stay(fleet, seed)
         return 0
 
-    def _start_servers(self) -> tuple[Kafka, Postgres]:
+    def _start_servers(self) -> Servers:
         first = "" if (cache_folder() / "kafka").exists() else " (the first time, 44 MB are fetched)"
-        with self._steps.doing(f"Apache Kafka and PostgreSQL{first}"), ThreadPoolExecutor(2) as pool:
-            kafka, postgres = pool.submit(self._start_kafka), pool.submit(self._start_postgres)
-            return kafka.result(), postgres.result()
+        with self._steps.doing(f"Apache Kafka and PostgreSQL{first}") as notes:
+            servers = server_starter.start(self._folder, self._stack)
+            notes += servers.notes
+        return servers
 
-    def _start_kafka(self) -> Kafka:
-        kafka = kafka_starter.start(self._folder.run / "kafka", log_file=self._folder.logs / "kafka.log")
-        # Said here, in the thread that started it: whatever happens to the others, it will be stopped.
-        self._stack.callback(kafka.stop)
-        return kafka
+    def _prepare(self, servers: Servers) -> None:
+        with self._steps.doing("Roles, database, schema, topics") as notes:
+            servers.database.make()
+            asyncio.run(upgrade(servers.database.url(roles.MIGRATE)))
+            self._before = asyncio.run(_taken(servers.bootstrap))
+            if before := self._before[0]:
+                notes.append(f"this Kafka was given {before:,} detections before: they are no part of this run")
+            asyncio.run(ensure_topics(servers.bootstrap))
 
-    def _start_postgres(self) -> Postgres:
-        folder = self._folder
-        log_file = folder.logs / "postgres.log"
-        postgres = postgres_starter.start(folder.run / "postgres", passwords=folder.passwords, log_file=log_file)
-        self._stack.callback(postgres.stop)
-        return postgres
-
-    def _prepare(self, kafka: Kafka, postgres: Postgres) -> None:
-        with self._steps.doing("Roles, database, schema, topics"):
-            postgres.administer(roles.statements(self._folder.passwords))
-            postgres.administer(roles.database(DATABASE))
-            asyncio.run(upgrade(postgres.url(roles.MIGRATE, DATABASE)))
-            asyncio.run(ensure_topics(kafka.bootstrap))
-
-    def _start_services(self, kafka: Kafka, postgres: Postgres) -> Fleet:
+    def _start_services(self, servers: Servers) -> Fleet:
         with self._steps.doing("Seven services, each under a role of its own"):
             fleet = Fleet(new_ports())
             self._stack.callback(fleet.stop)
-            fleet.launch(environments(self._folder, kafka, postgres, fleet.ports), self._folder.logs)
+            fleet.launch(environments(self._folder, servers, fleet.ports), self._folder.logs)
             fleet.wait()
         return fleet
 
-    def _simulate(self, kafka: Kafka, fleet: Fleet, people: People, seed: int, vehicles: int) -> tuple[World, Truth]:
+    def _simulate(
+        self, servers: Servers, fleet: Fleet, people: People, seed: int, vehicles: int
+    ) -> tuple[World, Truth]:
         steps = self._steps
         steps.chapter("Cameras push what they see")
         with steps.doing("A world of roads and cameras, and who drove where") as notes:
@@ -134,8 +126,9 @@ class Demo:
         truth = push(truth, fleet.url("gateway"), keys, steps.console, self._folder.truth)
         self._report(truth)
         with steps.doing("Reads reach the index") as notes:
-            detections, sightings = asyncio.run(self._index_filled(kafka, fleet))
-            notes.append(f"{detections:,} detections enriched, {sightings:,} sightings indexed")
+            detections, sightings = asyncio.run(self._index_filled(servers.bootstrap, fleet))
+            enriched, indexed = detections - self._before[0], sightings - self._before[1]
+            notes.append(f"{enriched:,} detections enriched, {indexed:,} sightings indexed")
         return world, truth
 
     def _report(self, truth: Truth) -> None:
@@ -144,28 +137,29 @@ class Demo:
         said = ", ".join(f"{many:,} {status}" for status, many in statuses.most_common())
         self._steps.say(f"{said}; {numbers.misread:,} misread, {numbers.without_plate:,} without a plate")
 
-    async def _index_filled(self, kafka: Kafka, fleet: Fleet) -> tuple[int, int]:
+    async def _index_filled(self, bootstrap: str, fleet: Fleet) -> tuple[int, int]:
         def alive() -> None:
             if dead := fleet.dead():
                 raise ChildError(f"a service has ended: {dead[0]}\n{fleet.children[dead[0]].tail()}")
 
         return (
-            await drained(kafka.bootstrap, topics.DETECTIONS, "platetrail-enricher", alive=alive),
-            await drained(kafka.bootstrap, topics.SIGHTINGS, "platetrail-indexer", alive=alive),
+            await drained(bootstrap, topics.DETECTIONS, "platetrail-enricher", alive=alive),
+            await drained(bootstrap, topics.SIGHTINGS, "platetrail-indexer", alive=alive),
         )
 
-    def _question(self, question: Question, fleet: Fleet, postgres: Postgres, people: People) -> bool:
+    def _question(self, question: Question, fleet: Fleet, database: Database, people: People) -> bool:
         steps, vehicle = self._steps, question.vehicle
         steps.chapter(f"{ASKING.agency_id} asks where {vehicle.plate} was")
         answer = questions.ask(question, fleet.url("search"), people.investigator())
         steps.console.print(show.trajectory(answer))
         if "clock_skew" in show.shared_doubts(answer.points):
             steps.say(Text(SKEW, style="dim"))
-        silent = asyncio.run(record.through_the_gate(answer.intent, postgres, self._folder))
+        silent = asyncio.run(record.through_the_gate(answer.intent, database, self._folder))
         steps.chapter("The question on the record")
         record.show_entry(steps, fleet.url("auditing"), people.auditor(), answer.intent)
         record.keep_receipt(answer, self._folder.receipt)
-        sound = record.show_verification(steps, postgres, self._folder)
+        sound = record.show_verification(steps, database, self._folder)
+        steps.say(Text(f"release level {RELEASE_LEVEL}: {RELEASE_MEANING}", style="dim"))
         steps.chapter("Held against what really happened")
         agreement = question.compare(answer)
         steps.say(
@@ -175,7 +169,7 @@ class Demo:
             f" {silent.get(SILENT.agency_id, 0)} through the gate (which gave {sum(silent.values())} reads in all)",
         )
         if agreement.mistaken:
-            steps.say(f"{len(agreement.mistaken)} of the points are other vehicles that were misread into this plate")
+            steps.say(questions.mistaken(len(agreement.mistaken)))
         faults = questions.faults(answer, agreement, silent.get(SILENT.agency_id, 0))
         faults += [] if sound else ["the log does not verify"]
         steps.console.print(
@@ -185,7 +179,7 @@ class Demo:
         )
         return not faults
 
-    def _stay(self, fleet: Fleet) -> None:
+    def _stay(self, fleet: Fleet, seed: int) -> None:
         steps = self._steps
         steps.chapter("It is all still running: Ctrl-C stops it")
         for name, who in (("search", "ask"), ("gateway", "push"), ("auditing", "review")):
@@ -197,16 +191,30 @@ class Demo:
             "  export PLATETRAIL_TOKEN=$(platetrail token --person me --role investigator \\",
             f"      --agency {ASKING.agency_id})",
             "  platetrail search trajectory --purpose stolen_vehicle --authority none",
-            f"  platetrail simulate --keys {self._folder.camera_keys}",
+            "More traffic at the same cameras, and a plate of it to ask for:",
+            f"  platetrail simulate --seed {seed} --traffic-seed {seed + 1} \\",
+            f"      --keys {self._folder.camera_keys}",
         )
         while not (dead := fleet.dead()):
             threading.Event().wait(1.0)
         raise ChildError(f"a service has ended: {dead[0]}\n{fleet.children[dead[0]].tail()}")
 
 
+async def _taken(bootstrap: str) -> tuple[int, int]:
+    """Return how many detections and sightings a broker was given before."""
+    return await taken(bootstrap, topics.DETECTIONS), await taken(bootstrap, topics.SIGHTINGS)
+
+
 def _let_signals_end_us() -> None:
+    def end(_: int, __: object) -> None:
+        _no_more_signals()
+        # Past the console, which may be in the middle of a line: stopping takes a few seconds, and is said before.
+        with contextlib.suppress(OSError):
+            os.write(2, "\nStopping …\n".encode())
+        raise KeyboardInterrupt
+
     for name in ENDING:
-        signal.signal(name, signal.default_int_handler)
+        signal.signal(name, end)
 
 
 def _no_more_signals() -> None:

@@ -43,13 +43,17 @@ def generate(
     vehicles: int = VEHICLES,
     days: float = DAYS,
     errors: ErrorModel | None = None,
+    traffic_seed: int | None = None,
 ) -> Truth:
     """Return what happens in a world in the `days` before `now` (aware). The same for the same arguments.
 
-    Raises ValueError if `now` has no time zone.
+    `traffic_seed` puts other vehicles on the world's roads than its own seed does. Raises ValueError if `now` has no
+    time zone.
     """
     if now.tzinfo is None:
         raise ValueError("now must have a time zone")
+    if traffic_seed is not None:
+        world = msgspec.structs.replace(world, seed=traffic_seed)  # roads and cameras stay as they are
     start = now - timedelta(days=days)
     driven = make_vehicles(world, vehicles)
     passes = make_passes(world, driven, start, now)

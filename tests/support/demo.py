@@ -20,8 +20,8 @@ SERVICES_UP = "Seven services"
 class DemoRun:
     """One run of `platetrail demo`. Its HOME, TMPDIR and working folder are empty folders, to see what it leaves."""
 
-    def __init__(self, base: Path, *arguments: str) -> None:
-        """Start it below `base`, where an earlier run may have been."""
+    def __init__(self, base: Path, *arguments: str, **variables: str) -> None:
+        """Start it below `base`, where an earlier run may have been, with more environment variables."""
         self.home = base / "state"
         self.elsewhere = [base / "home", base / "tmp", base / "work"]
         for folder in self.elsewhere:
@@ -37,6 +37,7 @@ class DemoRun:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "120",
+            **variables,
         }
         with self._output.open("wb") as out:
             command = [sys.executable, "-m", "services.cli", "demo", *arguments]

@@ -1,11 +1,13 @@
 """Vehicles and their trips: repeatable, plausible, and like people's days."""
 
+import uuid
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from schemas.plate import normalise
+from services.cli.simulate import worth_asking
 from services.simulate import generate
 from services.simulate.geography import Point, distance_m
 from services.simulate.misreads import Read
@@ -21,6 +23,22 @@ def test_the_same_seed_and_time_make_the_same_traffic(a_world: World, a_truth: T
 
 def test_another_time_makes_other_traffic(a_world: World, a_truth: Truth) -> None:
     assert generate(a_world, NOW + timedelta(days=1)).passes != a_truth.passes
+
+
+def test_another_traffic_seed_puts_other_vehicles_past_the_same_cameras(a_world: World, a_truth: Truth) -> None:
+    other = generate(a_world, NOW, traffic_seed=a_world.seed + 1)
+    plates = [{vehicle.plate for vehicle in truth.vehicles} for truth in (a_truth, other)]
+    assert len(plates[0] & plates[1]) < len(plates[0]) / 10
+    cameras = {camera.camera_id for camera in a_world.cameras}
+    assert {read.camera_id for read in other.reads} <= cameras
+
+
+def test_a_plate_worth_asking_for_is_named(a_world: World, a_truth: Truth) -> None:
+    pushed = a_truth.with_answers({read.number: ("accepted", uuid.UUID(int=read.number)) for read in a_truth.reads})
+    said = worth_asking(a_world, pushed)
+    assert said.startswith("Worth asking for, as copper-mesa-so,")
+    assert said.rpartition(" ")[2] in {vehicle.plate for vehicle in a_truth.vehicles}
+    assert "more --vehicles" in worth_asking(a_world, a_truth)  # nothing was accepted yet
 
 
 def test_plates_are_in_normal_form_and_given_once(a_truth: Truth) -> None:
