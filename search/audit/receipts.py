@@ -42,13 +42,21 @@ def receipt_of(appended: Appended) -> Receipt:
 
 
 def receipts_in(content: bytes) -> tuple[Receipt, ...]:
-    """Return the receipts in a JSON file: a receipt, an answer that holds one, or a list of these.
+    """Return the receipts in a file: a receipt, an answer that holds one, a list of these, or one of these a line.
 
     Raises ValueError, without quoting the file, if there is anything else in it.
     """
     try:
-        found = msgspec.json.decode(content)
-        items: list[Any] = found if isinstance(found, list) else [found]
+        items = _items(content)
         return tuple(msgspec.convert(item.get("receipt", item), Receipt) for item in items)
     except (msgspec.DecodeError, AttributeError):
-        raise ValueError("the file holds no receipt, nor an answer with one, nor a list of these") from None
+        raise ValueError("the file holds no receipt, nor an answer with one, nor these in a list or in lines") from None
+
+
+def _items(content: bytes) -> list[Any]:
+    try:
+        found = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        # The pages of an answer, as `--all --json` prints them. Nothing at all is no receipt.
+        found = msgspec.json.Decoder().decode_lines(content) or [None]
+    return found if isinstance(found, list) else [found]

@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def verify(
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="A receipt, or an answer with one, that somebody kept; may be given again."),
+        typer.Option(help="A receipt, an answer with one, or lines of these, that somebody kept; may be given again."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -277,6 +277,7 @@ def test_receipts_are_found_alone_in_answers_and_in_lists() -> None:
     assert receipts_in(plain) == (one,)
     assert receipts_in(answer) == (two,)
     assert receipts_in(b"[" + plain + b"," + answer + b"]") == (one, two)
+    assert receipts_in(plain + b"\n" + answer + b"\n") == (one, two)  # as `search trajectory --all --json` prints
 
 
 @pytest.mark.parametrize("content", [b"", b"QRS8210", b"3", b"[1]", b'{"receipt":3}', b'{"index":"QRS8210"}', b"null"])
