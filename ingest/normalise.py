@@ -11,7 +11,7 @@ from typing import Final
 
 from ingest.vocabulary import ALSO_MODELS, NOT_A_WORD, NOTHING_SAID, make_names, spellings, squeeze
 from schemas.detections import MAX_WORD_LENGTH, Attribute
-from schemas.sightings import Trait
+from schemas.sightings import MAX_SAID_BYTES, Trait
 from schemas.vocabulary import OTHER, Kind, code
 
 _SEPARATORS: Final = re.compile(r"[\s_]+")
@@ -66,8 +66,9 @@ def _trait(attribute: Attribute, word: str | None, ncic: str | None) -> Trait | 
 
 @lru_cache(maxsize=4096)
 def _said(word: str) -> str:
-    """Return a word as it was said, but for what no table takes: PostgreSQL has no NUL in a text."""
-    return "".join(char if char.isprintable() else " " for char in word[:MAX_WORD_LENGTH])
+    """Return a word as it was said, within its bounds, without what no table takes: PostgreSQL has no NUL in a text."""
+    printable = "".join(char if char.isprintable() else " " for char in word[:MAX_WORD_LENGTH])
+    return printable.encode()[:MAX_SAID_BYTES].decode(errors="ignore")
 
 
 @lru_cache(maxsize=4096)

@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 import msgspec
 
 from schemas.detections import MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH, Candidate
-from schemas.sightings import Sighting, Trait
+from schemas.sightings import MAX_SAID_BYTES, Said, Sighting, Trait
 
 COLUMNS: Final = (
     "pass_id", "captured_at", "plate_key", "revision", "superseded_by", "plate", "owner", "region", "camera_id",
     "latitude", "longitude", "timezone", "clock_uncertainty_s", "skew_s", "received_at", "plate_raw",
     "plate_confidence", "region_confidence", "candidates", "make", "make_confidence", "model", "model_confidence",
     "colour", "colour_confidence", "body", "body_confidence", "heading_deg", "lane", "doubts", "normaliser_version",
+    "said",
 )  # fmt: skip
 """The columns of a row, in its order."""
 
@@ -58,13 +59,19 @@ def _row(s: Sighting) -> Row:
         s.position.latitude, s.position.longitude, s.timezone, s.clock_uncertainty_s, s.skew_s, s.received_at,
         s.plate_raw, s.plate_confidence, s.region_confidence, _candidates(s.candidates),
         *_pair(s.make), *_pair(s.model), *_pair(s.colour), *_pair(s.body),
-        s.heading_deg, s.lane, ",".join(s.doubts) or None, s.normaliser_version,
+        s.heading_deg, s.lane, ",".join(s.doubts) or None, s.normaliser_version, _said(s),
     )  # fmt: skip
     return Row(key, s.revision, values)
 
 
 def _pair(trait: Trait | None) -> tuple[str | None, float | None]:
     return (None, None) if trait is None else (trait.value, trait.confidence)
+
+
+def _said(s: Sighting) -> bytes | None:
+    traits = {"make": s.make, "model": s.model, "colour": s.colour, "body": s.body}
+    said = {name: trait.said for name, trait in traits.items() if trait is not None and trait.said is not None}
+    return _JSON.encode(Said(**said)) if said else None
 
 
 def _candidates(candidates: tuple[Candidate, ...]) -> bytes | None:
@@ -77,6 +84,8 @@ def _check(s: Sighting) -> None:
         if trait is not None:
             _text(name, trait.value, MAX_WORD_LENGTH)
             _text(name, trait.said, MAX_WORD_LENGTH)
+            if len((trait.said or "").encode()) > MAX_SAID_BYTES:
+                raise Unfit(f"{name} was said in too many bytes")
             _within(name, trait.confidence, 1.0)
     _within("plate_confidence", s.plate_confidence, 1.0)
     _within("region_confidence", s.region_confidence, 1.0)

@@ -6,7 +6,8 @@ from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
-from schemas.detections import Attribute, Candidate, Position
+from schemas.detections import Candidate, Position
+from schemas.sightings import Trait
 
 PurposeCode = Literal[
     "stolen_vehicle",
@@ -117,10 +118,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     region: str | None
     region_confidence: float | None
-    make: Attribute | None
-    model: Attribute | None
-    colour: Attribute | None
-    body: Attribute | None
+    make: Trait | None
+    model: Trait | None
+    colour: Trait | None
+    body: Trait | None
     match: Match
     skew_s: float
     clock_uncertainty_s: float

@@ -11,6 +11,9 @@ from schemas.detections import Candidate, Position
 NORMALISER_VERSION: Final = 1
 """Version of the rules that made a plate out of a raw text; re-normalising stored rows is a migration."""
 
+MAX_SAID_BYTES: Final = 64
+"""Four of them have to fit into an entry of the covering index, beside everything else that has no fixed length."""
+
 StoredDoubt = Literal[
     "low_confidence",
     "attributes_disagree",
@@ -26,13 +29,23 @@ class Trait(msgspec.Struct, frozen=True, kw_only=True):
     """The make, model, colour or body of a vehicle, with its confidence from 0 to 1 if one was given.
 
     `value` is a word of the closed list (`schemas.vocabulary`), but for a model, of which there is no list; `code` is
-    its NCIC code if it has one. `said` is the camera's own word, unless that is `value` letter by letter.
+    its NCIC code if it has one. `said` is the camera's own word, unless that is `value` letter by letter: at
+    most `MAX_WORD_LENGTH` characters and `MAX_SAID_BYTES` bytes of UTF-8.
     """
 
     value: str
     confidence: float | None = None
     code: str | None = None
     said: str | None = None
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The camera's own words of a sighting, as the index keeps them: one JSON object, without those that are None."""
+
+    make: str | None = None
+    model: str | None = None
+    colour: str | None = None
+    body: str | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,6 +114,7 @@ SIGHTING: Final = Table(
     Column("lane", SmallInteger),
     Column("doubts", Text),
     Column("normaliser_version", SmallInteger, nullable=False),
+    Column("said", LargeBinary),
     schema="reads",
     postgresql_partition_by="RANGE (captured_at)",
 )
@@ -122,6 +123,7 @@ _COVERED: Final = (
     "plate", "owner", "region", "pass_id", "superseded_by", "camera_id", "latitude", "longitude", "timezone",
     "clock_uncertainty_s", "skew_s", "plate_raw", "plate_confidence", "region_confidence", "candidates", "make",
     "make_confidence", "model", "model_confidence", "colour", "colour_confidence", "body", "body_confidence", "doubts",
+    "said",
 )  # fmt: skip
 
 Index(

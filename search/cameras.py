@@ -10,7 +10,8 @@ from zoneinfo import available_timezones
 
 import msgspec
 
-from schemas.cameras import DEFAULT_CLOCK_UNCERTAINTY_S, Camera, ClockUse
+from schemas import keys
+from schemas.cameras import DEFAULT_CLOCK_UNCERTAINTY_S, FORMATS, PROOFS, Camera, ClockUse, Format, Handling, Proof
 from schemas.entries import Entry, disclose
 from schemas.keys import NewKey
 from schemas.queries import Asker, Receipt
@@ -20,9 +21,15 @@ from search.errors import Flaw, Invalid
 
 MAX_OFFSET_S: Final = 86_400.0
 MAX_UNCERTAINTY_S: Final = 3_600.0
+MAX_LANES: Final = 64
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+Action = Literal["add", "change", "retire", "rotate_key"]
+"""What was done to a camera, as its audit entry says."""
 
 
 class NewCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +45,13 @@ class NewCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     clock_use: ClockUse = "trusted"
     clock_offset_s: Annotated[float, msgspec.Meta(ge=-MAX_OFFSET_S, le=MAX_OFFSET_S)] = 0.0
     clock_uncertainty_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_UNCERTAINTY_S)] = DEFAULT_CLOCK_UNCERTAINTY_S
+    lanes: Annotated[int, msgspec.Meta(ge=1, le=MAX_LANES)] | None = None
+    format: Format | None = None
+    handling: Handling = "standard"
+    active_from: _Moment | None = None
+    active_until: _Moment | None = None
+    proof: Proof = "key"
+    certificate_sha256: _Fingerprint | None = None
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +71,13 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
     registered_at: datetime
     revision: int
+    lanes: int | None
+    format: str | None
+    handling: Handling
+    active_from: datetime | None
+    active_until: datetime | None
+    proof: Proof
+    certificate_sha256: str | None
 
 
 class CameraList(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +87,22 @@ class CameraList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `POST /v1/cameras`: `key` is shown here and never again."""
+    """The answer of `POST /v1/cameras` and `POST /v1/cameras/{camera_id}/keys`: `key` is shown here and never again.
+
+    With `proof` `digest` it is the password (the user name is the camera's id), with `url` the token in the path; with
+    `certificate` there is none.
+    """
 
     camera: CameraView
-    key: str
+    key: str | None
     receipt: Receipt
+
+
+class Changed(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `PATCH /v1/cameras/{camera_id}`; without a receipt if nothing was to be changed."""
+
+    camera: CameraView
+    receipt: Receipt | None = None
 
 
 class Retired(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,13 +127,26 @@ HELPS: Final[dict[str, str]] = {
     "with clock_use offset.",
     "/clock_uncertainty_s": "Seconds by which the times may still be wrong either way, from 0 "
     f"to {MAX_UNCERTAINTY_S:g}.",
+    "/lanes": f"How many lanes it watches, from 1 to {MAX_LANES}.",
+    "/format": f"What it sends, if it is to send nothing else: {', '.join(FORMATS)}.",
+    "/handling": "standard (its reads are kept as its agency's rule says) or ephemeral (matched and never kept).",
+    "/active_from": "RFC 3339 with an offset: when it may begin to push.",
+    "/active_until": "RFC 3339 with an offset, later than active_from: from when on it may push no more.",
+    "/proof": "How it proves itself, of what its format permits: key (in a header), digest (HTTP Digest, SHA-256), url "
+    "(a token in the path: only where a device takes nothing else) or certificate (mutual TLS).",
+    "/certificate_sha256": "The SHA-256 fingerprint of its certificate, 64 lower-case hex digits; with proof "
+    "certificate, and only then.",
 }
 """What is expected at each pointer."""
 
 
 def decode(body: bytes) -> NewCamera:
     """Return the camera in a body, its name trimmed. Raises Invalid with every flaw, and TooLarge; quotes nothing."""
-    raw = load(body)
+    return checked(load(body))
+
+
+def checked(raw: Any) -> NewCamera:
+    """Return the camera in a JSON value, as `decode` does. Raises Invalid."""
     found, flaws = examine(raw, NewCamera, HELPS)
     if isinstance(found.get("/name"), str):
         found["/name"] = " ".join(found["/name"].split())
@@ -123,6 +168,14 @@ def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
         wrong.append("/latitude")
     if found.get("/clock_offset_s", 0) != 0 and found.get("/clock_use", "trusted") != "offset":
         wrong.append("/clock_offset_s")
+    since, until = found.get("/active_from"), found.get("/active_until")
+    if since is not None and until is not None and since >= until:
+        wrong.append("/active_until")
+    proof = found.get("/proof", "key")
+    if proof not in PROOFS[found.get("/format")]:
+        wrong.append("/proof")
+    if (proof == "certificate") != (found.get("/certificate_sha256") is not None):
+        wrong.append("/certificate_sha256")
     yield from (Flaw(pointer=pointer, detail=HELPS[pointer]) for pointer in wrong)
 
 
@@ -152,7 +205,19 @@ def build(new: NewCamera, owner: str, key: NewKey, at: datetime) -> Camera:
         clock_offset_s=new.clock_offset_s,
         clock_uncertainty_s=new.clock_uncertainty_s,
         registered_at=at,
+        lanes=new.lanes,
+        format=new.format,
+        handling=new.handling,
+        active_from=_utc(new.active_from),
+        active_until=_utc(new.active_until),
+        proof=new.proof,
+        digest_ha1=keys.digest_ha1(new.camera_id, key.key) if new.proof == "digest" else None,
+        certificate_sha256=new.certificate_sha256,
     )
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return at if at is None else at.astimezone(UTC)
 
 
 def retired(camera: Camera) -> Camera:
@@ -165,7 +230,7 @@ def view(camera: Camera) -> CameraView:
     return CameraView(**{name: getattr(camera, name) for name in CameraView.__struct_fields__})
 
 
-def entry(action: Literal["add", "retire"], camera: Camera, asker: Asker, at: datetime, lookups: Lookups) -> Entry:
+def entry(action: Action, camera: Camera, asker: Asker, at: datetime, lookups: Lookups) -> Entry:
     """Return the audit entry of a change. Who made it, and the camera as it is now, are committed to, not shown."""
     return Entry(
         kind="camera",
@@ -184,6 +249,8 @@ def entry(action: Literal["add", "retire"], camera: Camera, asker: Asker, at: da
 def _recorded(camera: Camera) -> dict[str, str | int | bool | None]:
     """Return a camera for bytes that are hashed: these hold no fractions, so numbers with one are written out."""
     members: dict[str, Any] = msgspec.to_builtins(camera)
+    # Whoever has it can push as the camera: that it was there is all that an auditor needs.
+    members["digest_ha1"] = "withheld" if camera.digest_ha1 else None
     return {name: _exact(value) for name, value in members.items()}
 
 

@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from schemas.detections import Attribute, Candidate, Position
+from schemas import vocabulary
+from schemas.detections import Candidate, Position
 from schemas.queries import Doubt, Match, Point
+from schemas.sightings import Said, Trait
 from search.ports import Row
 
 MAX_ANCHORS: Final = 64
@@ -22,6 +24,7 @@ MAX_ANCHORS: Final = 64
 out: a pass may then be shown twice, never lost."""
 
 _CANDIDATES: Final = msgspec.json.Decoder(tuple[Candidate, ...])
+_SAID: Final = msgspec.json.Decoder(Said)
 
 
 class Sought(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ def _tag(row: Row) -> str:
 
 def _point(row: Row, sought: Sought, reads: int) -> Point:
     match: Match = "exact" if row.plate == sought.plate else "lookalike"
+    said = _SAID.decode(row.said) if row.said else Said()
     return Point(
         pass_id=row.pass_id,
         captured_at=row.captured_at,
@@ -92,10 +96,10 @@ def _point(row: Row, sought: Sought, reads: int) -> Point:
         candidates=_CANDIDATES.decode(row.candidates) if row.candidates else (),
         region=row.region,
         region_confidence=_single(row.region_confidence),
-        make=_attribute(row.make, row.make_confidence),
-        model=_attribute(row.model, row.model_confidence),
-        colour=_attribute(row.colour, row.colour_confidence),
-        body=_attribute(row.body, row.body_confidence),
+        make=_trait("make", row.make, row.make_confidence, said.make),
+        model=_trait(None, row.model, row.model_confidence, said.model),
+        colour=_trait("colour", row.colour, row.colour_confidence, said.colour),
+        body=_trait("body", row.body, row.body_confidence, said.body),
         match=match,
         skew_s=row.skew_s,
         clock_uncertainty_s=_single(row.clock_uncertainty_s),
@@ -118,8 +122,11 @@ def _within(region: str | None, sought: str) -> bool:
     return region is not None and (region == sought or region.startswith(sought + "-"))
 
 
-def _attribute(value: str | None, confidence: float | None) -> Attribute | None:
-    return None if value is None else Attribute(value=value, confidence=_single(confidence))
+def _trait(kind: vocabulary.Kind | None, value: str | None, confidence: float | None, said: str | None) -> Trait | None:
+    if value is None:
+        return None
+    code = None if kind is None else vocabulary.code(kind, value)
+    return Trait(value=value, confidence=_single(confidence), code=code, said=said)
 
 
 def _single(number: Any) -> Any:

@@ -1,6 +1,7 @@
 """What search needs of the world outside: the index behind its gate, scopes, owners, claims and the camera registry."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -14,7 +15,8 @@ from search.audit.ports import Appended
 class Row(NamedTuple):
     """One row of the gate, in the order of its columns: `Row._make(record)`.
 
-    `candidates` are JSON bytes, `[{"plate", "confidence"}]`; `doubts` the stored ones, comma-separated.
+    `candidates` are JSON bytes, `[{"plate", "confidence"}]`; `doubts` the stored ones, comma-separated; `said` are
+    JSON bytes too (`schemas.sightings.Said`).
     """
 
     pass_id: uuid.UUID
@@ -41,6 +43,7 @@ class Row(NamedTuple):
     body: str | None = None
     body_confidence: float | None = None
     doubts: str | None = None
+    said: bytes | None = None
 
 
 class Index(Protocol):
@@ -111,6 +114,14 @@ class Cameras(Protocol):
 
     async def add(self, camera: Camera, entry: Entry) -> Appended:
         """Register a camera. Raises Conflict if the id is taken, Unavailable if nothing was changed."""
+        ...
+
+    async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
+        """Register cameras, all or none, with an entry each. Raises Conflict if an id is taken, Unavailable."""
+        ...
+
+    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids that are given out, by whomever. Raises Unavailable."""
         ...
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:

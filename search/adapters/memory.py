@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -43,7 +43,8 @@ class MemoryScopes:
 class MemoryIndex:
     """Rows behind a gate that asks the log as the database's gate does. `reads` counts the reads that it let through.
 
-    While `down` is true everything raises Unavailable.
+    `graves` names rows whose reads belong to another pass by now: they are never returned. While `down` is true
+    everything raises Unavailable.
     """
 
     def __init__(self, tables: MemoryTables, scopes: MemoryScopes, rows: Iterable[Row] = ()) -> None:
@@ -51,6 +52,7 @@ class MemoryIndex:
         self._tables = tables
         self._scopes = scopes
         self.rows = list(rows)
+        self.graves: set[tuple[uuid.UUID, datetime, str]] = set()
         self.down = False
         self.reads = 0
 
@@ -80,7 +82,8 @@ class MemoryIndex:
     def _matches(self, row: Row, question: dict[str, Any], days: int) -> bool:
         region, after = question["region"], question["after"]
         return (
-            plate_key(row.plate) == question["plate_key"]
+            (row.pass_id, row.captured_at, row.plate) not in self.graves
+            and plate_key(row.plate) == question["plate_key"]
             and datetime.fromisoformat(question["from"]) <= row.captured_at < datetime.fromisoformat(question["to"])
             and (after is None or (row.captured_at, row.pass_id) > _position(after))
             and (question["match"] != "exact" or row.plate == question["plate"])
@@ -177,6 +180,18 @@ class MemoryCameras:
         if camera.camera_id in self._held:
             raise Conflict("taken")
         return await self._put(camera, entry)
+
+    async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
+        """Register cameras, all or none."""
+        ids = [camera.camera_id for camera in cameras]
+        if len(set(ids)) != len(ids) or await self.taken(ids):
+            raise Conflict("taken")
+        return [await self._put(camera, entry) for camera, entry in zip(cameras, entries, strict=True)]
+
+    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids that are given out."""
+        self._insist()
+        return frozenset(camera_ids) & self._held.keys()
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before."""

@@ -1,7 +1,7 @@
 """The camera registry in PostgreSQL: each change is one transaction, and its audit entry comes last in it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.entries import Entry
 from schemas.tables import CAMERA, OUTBOX
+from search.adapters import sql
 from search.audit.adapters.postgres import append_within
 from search.audit.errors import LogError
 from search.audit.ports import Appended
@@ -23,6 +24,7 @@ from search.audit.secrets import Sealer
 from search.errors import Conflict, SearchError, Unavailable
 
 CONNECTIONS: Final = 2
+UNIQUE_VIOLATION: Final = "23505"
 CONNECT_TIMEOUT_S: Final = 1.5
 COMMAND_TIMEOUT_S: Final = 2.0
 CLIENT_TIMEOUT_S: Final = 2.8
@@ -65,11 +67,30 @@ class PostgresCameras:
         """Register a camera."""
         values = msgspec.structs.asdict(camera)
         # A second one of the same id waits here for the first to commit, and then finds it.
-        statement = insert(CAMERA).values(values).on_conflict_do_nothing(index_elements=[CAMERA.c.camera_id])
+        statement = insert(CAMERA).values(values).on_conflict_do_nothing()
         async with self._transaction() as connection:
             if (await connection.execute(statement.returning(CAMERA.c.camera_id))).first() is None:
-                raise Conflict("This camera id is taken. Choose another.")
+                raise Conflict("This camera id, or its certificate, is taken. Choose another.")
             return await self._publish_and_record(connection, camera, entry)
+
+    async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
+        """Register cameras, all or none."""
+        rows = msgspec.json.encode(cameras).decode()
+        ids, records = [camera.camera_id.encode() for camera in cameras], [wire.encode(camera) for camera in cameras]
+        async with self._transaction() as connection:
+            # Through SQLAlchemy, which begins the transaction with the first statement that it sees.
+            added = await connection.exec_driver_sql(sql.ADD_CAMERAS, (rows,))
+            if len(added.all()) != len(cameras):
+                raise Conflict("An id, or a certificate, was taken at this moment. Look at it again.", retry_after_s=1)
+            await connection.exec_driver_sql(sql.TELL_CAMERAS, (topics.CAMERAS, ids, records))
+            raw = await connection.get_raw_connection()
+            return await append_within(raw.driver_connection, self._sealer, entries)
+
+    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids that are given out."""
+        async with self._transaction() as connection:
+            rows = await connection.exec_driver_sql(sql.TAKEN_CAMERAS, (list(camera_ids),))
+            return frozenset(row.camera_id for row in rows)
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before."""
@@ -121,7 +142,10 @@ class PostgresCameras:
             _tell(error, error.code)
             raise Unavailable from None
         except Exception as error:  # noqa: BLE001 - asyncpg.InternalClientError is a plain Exception
-            _tell(error, getattr(getattr(error, "orig", None), "sqlstate", None))
+            sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
+            if sqlstate == UNIQUE_VIOLATION:
+                raise Conflict("Another camera proves itself by this certificate.") from None
+            _tell(error, sqlstate)
             raise Unavailable from None
 
 

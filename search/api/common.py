@@ -40,10 +40,18 @@ def caller(request: Request, verifier: Verifier, role: Role) -> Asker:
     return asker
 
 
-async def body_of(request: Request, limit_bytes: int = MAX_BODY_BYTES, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
-    """Return the body of a JSON request. Raises UnsupportedMediaType, TooLarge and TooSlow as `read_body` refuses."""
+async def body_of(
+    request: Request,
+    limit_bytes: int = MAX_BODY_BYTES,
+    timeout_s: float = BODY_TIMEOUT_S,
+    media_type: str = JSON,
+) -> bytes:
+    """Return the body of a request of one media type.
+
+    Raises UnsupportedMediaType, TooLarge and TooSlow as `read_body` refuses.
+    """
     try:
-        return await read_body(request, limit_bytes, timeout_s)
+        return await read_body(request, limit_bytes, timeout_s, media_type)
     except Unread as unread:
         raise _REFUSALS[unread.status](unread.detail) from None
 

@@ -24,15 +24,17 @@ class Unread(Exception):
         self.detail: Final = detail
 
 
-async def read_body(request: Request, limit_bytes: int, timeout_s: float = BODY_TIMEOUT_S) -> bytes:
-    """Return the body of a JSON request.
+async def read_body(
+    request: Request, limit_bytes: int, timeout_s: float = BODY_TIMEOUT_S, media_type: str = JSON
+) -> bytes:
+    """Return the body of a request of one media type.
 
     Raises Unread: 415 if it is declared as anything else, or encoded; 413 as soon as it is over the limit, and no more
     of it is read; 408 if it does not arrive.
     """
     declared = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if declared != JSON or request.headers.get("content-encoding", "identity") != "identity":
-        raise Unread(415, f"The body is sent as {JSON}, not encoded.")
+    if declared != media_type or request.headers.get("content-encoding", "identity") != "identity":
+        raise Unread(415, f"The body is sent as {media_type}, not encoded.")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit_bytes:
         raise _too_large(limit_bytes)

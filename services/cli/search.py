@@ -109,12 +109,15 @@ def trajectory(
     note: Annotated[
         str | None, typer.Option(metavar="-", help="`-` asks for what an auditor should know; not a placeholder.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Points a page.")] = MAX_LIMIT,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_LIMIT, help="Reads a page: a point may be made of several.")
+    ] = MAX_LIMIT,
     every_page: Annotated[bool, typer.Option("--all", help="Ask for every page; each is on the record.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came, one line a page.")] = False,
     as_geojson: Annotated[bool, typer.Option("--geojson", help="Print it as GeoJSON (RFC 7946).")] = False,
     receipt: Annotated[
-        Path | None, typer.Option(help="Keep the receipt in a file, for `platetrail audit verify --against`.")
+        Path | None,
+        typer.Option(help="Keep the receipt (with --all, of the first page) in a file, for `audit verify --against`."),
     ] = None,
     token_file: TokenFile = None,
 ) -> None:

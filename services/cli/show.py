@@ -13,8 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from schemas.detections import Attribute
 from schemas.queries import Answer, Doubt, Leg, Point
+from schemas.sightings import Trait
+from schemas.vocabulary import OTHER
 from services.cli.braille import draw
 
 CELLS_A_DAY: Final = 48
@@ -152,8 +153,11 @@ def _vehicle(point: Point) -> str:
     return "\n".join(line for line in lines if line) or "-"
 
 
-def _word(attribute: Attribute | None) -> str:
-    return attribute.value if attribute else ""
+def _word(trait: Trait | None) -> str:
+    """Return a word of the vocabulary; what the camera said, in quotes, where the vocabulary has no word for it."""
+    if trait is None:
+        return ""
+    return f'"{trait.said}"' if trait.value == OTHER and trait.said else trait.value
 
 
 def _way(leg: Leg | None) -> str:

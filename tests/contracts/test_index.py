@@ -1,6 +1,7 @@
 """What the index is to the indexer, in memory and on PostgreSQL."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def values(*batch: Row) -> set[tuple[object, ...]]:
 FIRST, OTHER, REVISED, LATEST = rows(
     [
         # Confidences that a 4-byte float holds exactly.
-        sighting(0, plate_confidence=0.5, make=Trait(value="bmw", confidence=0.25)),
+        sighting(0, plate_confidence=0.5, make=Trait(value="bmw", confidence=0.25, said="BMW")),
         sighting(1, candidates=(Candidate(plate="ABC0001", confidence=0.5),), doubts=("low_confidence",), lane=2),
         sighting(0, revision=1, plate_confidence=0.75, colour=Trait(value="red")),
         sighting(0, revision=2, superseded_by="ABC0009"),
@@ -112,6 +113,34 @@ async def test_a_read_without_a_plate_and_one_under_another_key_are_rows_of_thei
     batch = rows([sighting(0), sighting(0, plate=None, plate_key="~cam-1"), sighting(0, plate_key="ABC0009")])
     await subject.sink.write(batch)
     assert await subject.values() == values(*batch)
+
+
+async def test_the_largest_row_fits_into_the_covering_index(subject: Subject) -> None:
+    """An entry of a B-tree holds 2,704 bytes. Random letters of three alphabets are what is compressed least."""
+    dice = random.Random(7)
+
+    def text(length: int, alphabets: str = "ascii") -> str:
+        ranges = {"ascii": (0x21, 0x7E), "cyrillic": (0x400, 0x4FF), "han": (0x4E00, 0x9FFF)}
+        return "".join(chr(dice.randint(*ranges[alphabets])) for _ in range(length))
+
+    spoken = {
+        name: Trait(value=text(10), confidence=0.123456, said=text(length, alphabet))
+        for name, length, alphabet in (("make", 21, "han"), ("colour", 32, "cyrillic"), ("body", 40, "ascii"))
+    }
+    fat = sighting(
+        0,
+        plate_raw=text(32, "cyrillic"),
+        candidates=tuple(Candidate(plate=text(32, "cyrillic"), confidence=dice.random()) for _ in range(10)),
+        model=Trait(value=text(21, "han"), confidence=dice.random(), said=text(21, "han")),
+        camera_id=text(40),
+        owner=text(40),
+        region_confidence=0.5,
+        doubts=("low_confidence", "attributes_disagree", "clock_skew", "position_disagrees", "implausible_format"),
+        **spoken,
+    )
+    [row] = rows([fat])
+    await subject.sink.write([row])
+    assert len(await subject.values()) == 1
 
 
 async def test_a_connection_that_was_cut_is_made_anew(database: Database) -> None:

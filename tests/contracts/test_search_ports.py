@@ -42,6 +42,10 @@ class Ports:
         """Put rows into the index."""
         raise NotImplementedError
 
+    async def bury(self, rows: Sequence[Row]) -> None:
+        """Put the graves of rows into the index: what stood there belongs to another pass now."""
+        raise NotImplementedError
+
     async def age(self, duration: timedelta) -> None:
         """Make every claim and entry older."""
         raise NotImplementedError
@@ -64,6 +68,10 @@ class InMemory(Ports):
     async def put(self, rows: Sequence[Row]) -> None:
         self._index.rows += rows
 
+    async def bury(self, rows: Sequence[Row]) -> None:
+        self._index.graves |= {(item.pass_id, item.captured_at, item.plate) for item in rows}
+        self._index.rows += rows
+
     async def age(self, duration: timedelta) -> None:
         self._offset += duration
 
@@ -77,6 +85,9 @@ class OnPostgres(Ports):
 
     async def put(self, rows: Sequence[Row]) -> None:
         await put(self._database, rows)
+
+    async def bury(self, rows: Sequence[Row]) -> None:
+        await put(self._database, rows, superseded_by="XYC9999")
 
     async def age(self, duration: timedelta) -> None:
         superuser = await asyncpg.connect(self._database.superuser_url)
@@ -182,6 +193,17 @@ async def test_one_row_more_than_the_limit_and_on_from_a_position(ports: Ports) 
     assert await answer(ports, await question(ports, own, limit=2)) == rows[:3]
     after = {"captured_at": same.isoformat(), "pass_id": str(rows[1].pass_id)}
     assert await answer(ports, await question(ports, own, limit=2, after=after)) == rows[2:]
+
+
+@pytest.mark.parametrize("match", ["exact", "lookalike"])
+async def test_a_grave_is_never_returned(ports: Ports, match: str) -> None:
+    own = plate()
+    await ports.put([left := read(own, 10), right := read(own, 30)])
+    await ports.bury([read(own, 5), read(own, 20), read(own, 40, region=None)])
+    assert await answer(ports, await question(ports, own, match=match)) == [left, right]
+    assert await answer(ports, await question(ports, own, match=match, limit=1)) == [left, right]  # nor counted
+    after = {"captured_at": left.captured_at.isoformat(), "pass_id": str(left.pass_id)}
+    assert await answer(ports, await question(ports, own, match=match, after=after)) == [right]
 
 
 async def test_exact_and_lookalike(ports: Ports) -> None:

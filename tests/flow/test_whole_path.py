@@ -20,9 +20,10 @@ from schemas.owners import OwnerRules
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.process import Child, stop_all
-from tests.support import stages
+from tests.support import leaks, stages
 from tests.support.cameras import camera
 from tests.support.database import Database
+from tests.support.detections import sighting
 from tests.support.openalpr import sample
 from tests.support.reads import register
 from tests.support.searching import Keys, Process
@@ -44,7 +45,9 @@ class Journey(NamedTuple):
     search_url: str
     keys: Keys
     tails: dict[str, Tail]
+    children: list[Child]
     logs: list[Path]
+    publisher: KafkaPublisher
 
     async def push(self, message: dict[str, Any]) -> httpx.Response:
         url, headers = f"{self.gateway_url}/v1/webhooks/openalpr", {"Authorization": f"Bearer {self.key}"}
@@ -90,7 +93,7 @@ async def path(kafka: Kafka, database: Database, tmp_path: Path) -> AsyncIterato
             ports = await asyncio.to_thread(lambda: dict(_started(kafka, database, keys, tmp_path, children)))
             logs = [*(child.log_file for child in children), kafka.log_file, database.postgres.log_file]
             urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-            yield Journey(database, own, key, urls["gateway"], urls["search"], keys, tails, logs)
+            yield Journey(database, own, key, urls["gateway"], urls["search"], keys, tails, children, logs, publisher)
     finally:
         await asyncio.to_thread(stop_all, children)
 
@@ -199,3 +202,19 @@ async def test_a_group_of_years_ago_is_dropped_and_counted_and_leaves_nothing(pa
         *(log.read_bytes() for log in path.logs),
     ]
     assert [trace for trace in traces for content in everything if trace in content] == []
+
+
+async def test_a_row_that_the_database_refuses_ends_the_indexer_and_is_quoted_nowhere(path: Journey) -> None:
+    plate = "XQ7O41"
+    long_ago = datetime.now(UTC) - timedelta(days=70)
+    await stages.put_sightings(path.publisher, [sighting(plate=plate, captured_at=long_ago, plate_raw="xq7 o41")])
+    indexer = next(child for child in path.children if child.name == "indexer")
+
+    async def ended() -> bool:
+        return indexer.returncode is not None
+
+    await until_async(ended, "the indexer has ended")
+    assert indexer.returncode == 1
+    assert "the index has no day" in indexer.output()
+    texts = [(log.name, log.read_bytes()) for log in path.logs]
+    assert leaks.in_texts(texts, [plate], []) == []

@@ -1,5 +1,8 @@
 """The samples of all vendors in the form they come in: real ones, and ones built by hand from their field lists."""
 
+import functools
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,3 +30,49 @@ def payload(name: str) -> Any:
     """Return a sample's one message, decoded."""
     [message] = envelopes.messages(body(name), content_type(name))
     return message
+
+
+def moved(name: str, by: timedelta) -> bytes:
+    """Return a sample's bytes with all its times moved by one amount, a whole number of seconds."""
+    seconds = int(by.total_seconds())
+    assert by == timedelta(seconds=seconds)
+    data = body(name)
+    for pattern, per_second in _COUNTED:
+        data = pattern.sub(functools.partial(_counted, seconds * per_second), data)
+    data = _WRITTEN.sub(lambda found: found[1] + _written(found[2].decode(), by).encode(), data)
+    return _IN_TWO_FIELDS.sub(lambda found: _in_two_fields(found, by), data)
+
+
+_COUNTED: Final = (
+    (re.compile(rb'("(?:epoch_start|epoch_end|epoch_time|best_uuid_epoch_ms)": *)([0-9]+)'), 1000),
+    (re.compile(rb'("capture_ts": *")([0-9]+)'), 1_000_000_000),
+    (re.compile(rb'("(?:UTC|RealUTC|created|created_at)": *)([0-9.]+)'), 1),
+    (re.compile(rb'("camera": *"[a-z_]*", *"timestamp": *)([0-9.]+)'), 1),
+)
+_WRITTEN: Final = re.compile(
+    rb'((?:"(?:timestamp|timestamp_local|dateObserved|dateReceived|AccurateTime|SnapTime)": *"|<dateTime>))'
+    rb"([0-9]{4}-[0-9-]+[ T][0-9:.]+(?:Z|[+-][0-9:]+)?)"
+)
+_IN_TWO_FIELDS: Final = re.compile(rb'"DateUtc": *"([^"]*)",\s*"TimeUtc": *"([^"]*)"')
+
+
+def _counted(by: int, found: re.Match[bytes]) -> bytes:
+    return found[1] + _later(found[2], by)
+
+
+def _later(number: bytes, by: int) -> bytes:
+    whole, point, rest = number.partition(b".")
+    return str(int(whole) + by).encode() + point + rest
+
+
+def _written(text: str, by: timedelta) -> str:
+    return (datetime.fromisoformat(text) + by).isoformat()
+
+
+def _in_two_fields(found: re.Match[bytes], by: timedelta) -> bytes:
+    try:
+        day = datetime.strptime(found[1].decode(), "%d/%m/%Y").replace(tzinfo=UTC)
+    except ValueError:
+        return found[0]  # the sample whose date is none
+    at = datetime.fromisoformat(f"{day.date()}T{found[2].decode()}+00:00") + by
+    return f'"DateUtc": "{at:%d/%m/%Y}", "TimeUtc": "{at.time().isoformat()}"'.encode()

@@ -8,7 +8,7 @@ from ingest import normalise
 from ingest.vocabulary import spellings, squeeze
 from schemas import vocabulary
 from schemas.detections import MAX_WORD_LENGTH, Attribute
-from schemas.sightings import Trait
+from schemas.sightings import MAX_SAID_BYTES, Trait
 from schemas.vocabulary import Kind
 
 KINDS: tuple[Kind, ...] = ("make", "colour", "body")
@@ -116,6 +116,7 @@ def test_a_word_that_the_list_does_not_have_is_other_and_stays_as_it_was_said() 
     long = normalise.make(attribute("x" * 100))
     assert long is not None
     assert long.said == "x" * MAX_WORD_LENGTH
+    assert normalise.make(attribute("𠮷" * 20)) == trait("other", "𠮷" * 16)
 
 
 @pytest.mark.parametrize("word", ["", "  ", "unknown", "UNKNOWN", "N/A", "missing", "null", "-"])
@@ -199,6 +200,7 @@ def test_any_text_gives_a_word_of_the_list_that_stays_itself(kind: Kind, data: s
     assert once.code == vocabulary.code(kind, once.value)
     again = FUNCTIONS[kind](attribute(once.value))
     assert again == trait(once.value, None, once.code)
+    assert len((once.said or "").encode()) <= MAX_SAID_BYTES
 
 
 @given(st.text(max_size=60), st.none() | st.sampled_from(["bmw", "other"]))

@@ -23,8 +23,9 @@ def test_a_row_says_what_the_sighting_says() -> None:
     item = sighting(
         revision=3,
         candidates=(Candidate(plate="ABC0000", confidence=0.5),),
-        make=Trait(value="bmw", confidence=0.25),
+        make=Trait(value="bmw", confidence=0.25, code="BMW", said="B.M.W."),
         colour=Trait(value="white"),
+        body=Trait(value="other", said="ute"),
         doubts=("low_confidence", "clock_skew"),
     )
     [row] = rows([item])
@@ -34,10 +35,13 @@ def test_a_row_says_what_the_sighting_says() -> None:
     assert said["candidates"] == b'[{"plate":"ABC0000","confidence":0.5}]'
     assert (said["make"], said["make_confidence"]) == ("bmw", 0.25)
     assert (said["colour"], said["colour_confidence"]) == ("white", None)
-    assert (said["body"], said["body_confidence"]) == (None, None)
+    assert (said["body"], said["body_confidence"]) == ("other", None)
+    assert (said["model"], said["model_confidence"]) == (None, None)
+    assert said["said"] == b'{"make":"B.M.W.","body":"ute"}'
     assert said["doubts"] == "low_confidence,clock_skew"
     assert (said["latitude"], said["owner"], said["plate"]) == (42.3601, "north", "ABC0000")
-    assert dict(zip(COLUMNS, rows([sighting()])[0].values, strict=True))["doubts"] is None
+    bare = dict(zip(COLUMNS, rows([sighting()])[0].values, strict=True))
+    assert (bare["doubts"], bare["said"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,8 @@ def test_a_row_says_what_the_sighting_says() -> None:
         {"plate_raw": "AB\0C"},
         {"make": Trait(value="m" * 41)},
         {"make": Trait(value="bmw", said="B\0MW")},
+        {"model": Trait(value="x3", said="x" * 41)},
+        {"model": Trait(value="x3", said="🚗" * 17)},
         {"body": Trait(value="suv", confidence=1.5)},
         {"plate_confidence": float("nan")},
         {"region_confidence": -0.1},

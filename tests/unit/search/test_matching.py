@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from schemas.detections import Attribute, Candidate
+from schemas.detections import Candidate
 from schemas.queries import Point
+from schemas.sightings import Trait
 from search.matching import MAX_ANCHORS, Sought, points
 from search.ports import Row
 from tests.support.rows import START, row
@@ -27,14 +28,18 @@ def test_a_point_keeps_what_the_row_says() -> None:
         make="ford",
         make_confidence=0.8999999761581421,
         colour="blue",
+        model="f-150",
+        body="other",
+        said=b'{"make":"Ford","model":"ford_f-150","body":"ute"}',
         plate_confidence=0.9200000166893005,
         clock_uncertainty_s=0.10000000149011612,
     )
     (point,) = found([only])
     assert point.candidates == candidates
-    assert point.make == Attribute(value="ford", confidence=0.9)
-    assert point.colour == Attribute(value="blue")
-    assert point.body is None
+    assert point.make == Trait(value="ford", confidence=0.9, code="FORD", said="Ford")
+    assert point.model == Trait(value="f-150", said="ford_f-150")
+    assert point.colour == Trait(value="blue", code="BLU")
+    assert point.body == Trait(value="other", said="ute")
     assert point.plate_confidence == 0.92
     assert point.clock_uncertainty_s == 0.1
     assert (point.pass_id, point.owner, point.skew_s, point.reads) == (only.pass_id, "north", 0.4, 1)
@@ -53,6 +58,12 @@ def test_local_time_is_the_cameras(at: datetime, zone: str, local: str) -> None:
     (point,) = found([row(captured_at=at, timezone=zone)])
     assert point.local_time == local
     assert point.captured_at == at
+
+
+def test_a_row_from_before_the_closed_list_keeps_its_word() -> None:
+    (point,) = found([row(make="zündapp werke", said=None)])
+    assert point.make == Trait(value="zündapp werke")
+    assert point.model is None
 
 
 def test_match_is_exact_or_lookalike_by_the_text() -> None:

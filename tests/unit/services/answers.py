@@ -4,8 +4,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from schemas.detections import Attribute, Position
+from schemas.detections import Position
 from schemas.queries import Answer, Leg, Point, Receipt, Split, TravelLimits, Withheld
+from schemas.sightings import Trait
 
 START = datetime(2026, 7, 1, 14, 5, 9, tzinfo=UTC)
 
@@ -37,10 +38,10 @@ def point(number: int) -> Point:
         candidates=(),
         region="US-CO",
         region_confidence=0.8,
-        make=Attribute(value="chevrolet", confidence=0.97),
+        make=Trait(value="chevrolet", confidence=0.97, code="CHEV", said="Chevrolet"),
         model=None,
-        colour=Attribute(value="silver", confidence=0.88),
-        body=Attribute(value="suv"),
+        colour=Trait(value="silver", confidence=0.88),
+        body=Trait(value="suv"),
         match="exact",
         skew_s=0.4,
         clock_uncertainty_s=2.0,

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from schemas.queries import Answer
+from schemas.sightings import Trait
 from services.cli import show
 from services.cli.braille import BLANK, draw
 from services.cli.camera import cameras_table
@@ -54,6 +55,15 @@ def test_many_points_with_long_names_and_ways_lose_nothing(width: int) -> None:
         whole if width == 100 else {"north-platte-", "ne-inbound-2", "scottsbluff-", "ne-westbound-", "12"}
     )
     assert {"14", "chevrolet", "XQ7-O41"} <= words
+
+
+def test_what_the_vocabulary_has_no_word_for_is_quoted() -> None:
+    few = answer()
+    unlisted = msgspec.structs.replace(
+        few.points[0], make=Trait(value="other", said="Zündapp"), body=Trait(value="other")
+    )
+    text = printed(show.points_table(msgspec.structs.replace(few, points=(unlisted,), legs=())), 100)
+    assert '"Zündapp" other' in text
 
 
 def test_names_break_after_dashes() -> None:

@@ -1,0 +1,44 @@
+"""A database that holds reads is migrated: the reads stay, and new ones come with what the camera said."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from schemas.migrations import roles
+from schemas.migrations.run import upgrade
+from tests.support.database import Database
+from tests.support.questions import PLATE, READ, append, intent, plant_read, question
+
+BEFORE_SAID = "0002"
+
+
+@pytest.fixture
+def unmigrated(fresh_database: Callable[..., Database]) -> Database:
+    """A database with roles and without a schema."""
+    return fresh_database(migrated=False)
+
+
+async def test_reads_from_before_a_migration_are_answered_after_it(unmigrated: Database) -> None:
+    migrate = unmigrated.url(roles.MIGRATE)
+    await upgrade(migrate, BEFORE_SAID)
+    superuser = await asyncpg.connect(unmigrated.superuser_url)
+    await plant_read(superuser)
+    await upgrade(migrate)
+
+    await superuser.execute("select reads.make_day($1)", (datetime.now(UTC) + timedelta(days=1)).date())
+    await superuser.execute("update reads.sighting set revision = 1, said = $1", b'{"make":"B.M.W."}')
+    search = await asyncpg.connect(unmigrated.url("platetrail_search"))
+    asked = question()
+    [row] = await search.fetch(READ, await append(search, intent(asked)), asked.encoded())
+    assert (row["plate"], row["said"]) == (PLATE, b'{"make":"B.M.W."}')
+
+    covering = await superuser.fetch(
+        "select indexdef from pg_indexes where schemaname = 'reads' and indexdef like '%(plate_key, captured_at DESC)%'"
+    )
+    days = await superuser.fetchval("select count(*) from reads.days()")
+    assert len(covering) == days + 1, "the parent's and each day's, those from before too"
+    assert all("doubts, said)" in index["indexdef"] for index in covering)
+    await search.close()
+    await superuser.close()
