@@ -70,15 +70,15 @@ async def test_every_sample_is_what_the_table_states_and_nothing_else_is_in_the_
             assert response.status_code == (422 if faulty else table.ANSWERS[format_].status), name
             answers.append(response.content)
             expected += [(format_, read, read.claimed_at + by) for read in reads]
-        records = [*await detections.records(), *await letters.records()]
-        stored = [wire.decode(value, Detection) for _, value in await detections.records()]
+        records = await detections.records()
+        assert await letters.records() == []
         answers.append((await client.get("/metrics")).content)
+    stored = [wire.decode(value, Detection) for _, value in records]
     assert [(one.format, one.claimed_at, one.captured_at) for one in stored] == [
         (format_, at, at) for format_, _, at in expected
     ]
     for detection, (_, read, _) in zip(stored, expected, strict=True):
         kept, stated = msgspec.to_builtins(detection), msgspec.to_builtins(read)
         assert plain([kept[name] for name in COMMON]) == plain([stated[name] for name in COMMON])
-    assert await letters.records() == []
     for place in (*(key + value for key, value in records), *answers, "".join(capfd.readouterr()).encode()):
         assert NOT_KEPT.search(place) is None

@@ -49,13 +49,13 @@ def lines(shown: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_points_are_longitude_first_with_their_properties() -> None:
-    only = row(make="ford", make_confidence=0.5)
+    only = row(make="ford", make_confidence=0.5, said=b'{"make":"FORD"}')
     (feature,) = collection([only])["features"]
     assert feature["type"] == "Feature"
     assert feature["id"] == str(only.pass_id)
     assert feature["geometry"] == {"type": "Point", "coordinates": [-90.0, 38.0]}
     properties = feature["properties"]
-    assert properties["make"] == {"value": "ford", "confidence": 0.5}
+    assert properties["make"] == {"value": "ford", "confidence": 0.5, "code": "FORD", "said": "FORD"}
     assert (properties["captured_at"], properties["doubts"]) == ("2026-03-08T12:00:00Z", [])
     assert "position" not in properties
 
