@@ -1,4 +1,4 @@
-"""What becomes of one read when it arrives: a detection, a dead letter, or nothing. Pure.
+"""What becomes of one read when it arrives: a detection, a dead letter, a refusal, or nothing. Pure.
 
 The times that a camera claims are judged here, once, so that every later reader has the same captured_at and no read
 lies where the index has no day.
@@ -7,13 +7,13 @@ lies where the index has no day.
 from datetime import datetime, timedelta
 
 from ingest import deadletter
-from ingest.formats.read import Dropped, Read
+from ingest.formats.read import Dropped, Read, Rejected
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection, event_id
 from schemas.owners import OwnerRules
 
-Verdict = Detection | DeadLetter | Dropped
+Verdict = Detection | DeadLetter | Dropped | Rejected
 
 
 def captured_at(camera: Camera, claimed_at: datetime, received_at: datetime) -> datetime:
@@ -30,10 +30,13 @@ def decide(
 ) -> Verdict:
     """Return the detection of a read.
 
-    A read that is older than its owner may keep is Dropped: nothing of it may be written anywhere, so a dead letter
-    is no place for it either. One that lies more than `future_limit_s` seconds ahead by a clock that is used becomes
-    a dead letter, `clock_future`.
+    A read that names another camera than the one that it came from is Rejected, and nothing of it is kept. One that is
+    older than its owner may keep is Dropped: nothing of it may be written anywhere, so a dead letter is no place for it
+    either. One that lies more than `future_limit_s` seconds ahead by a clock that is used becomes a dead letter,
+    `clock_future`.
     """
+    if read.camera_id is not None and read.camera_id != camera.camera_id:
+        return Rejected(reason="other_camera", pointer="/camera_id")
     captured = captured_at(camera, read.claimed_at, received_at)
     if captured < received_at - timedelta(days=rules.days(camera.owner)):
         return Dropped(reason="past_retention")

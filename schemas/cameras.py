@@ -62,6 +62,8 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     `digest_ha1` is what HTTP Digest needs in its place: SHA-256 (hex) of `camera_id:realm:key`, made only for a camera
     that proves itself by it, and as secret as the key. `certificate_sha256` is the fingerprint (hex) of a certificate.
     `revision` grows by one with each change, so that a replayed older record never undoes a newer one.
+    `network` is the camera network that may speak for it in that network's own topic; without one, nobody but the
+    camera itself can.
     It may push from `active_from` on and until before `active_until`, by time of arrival, as long as it is `active`.
     """
 
@@ -88,6 +90,7 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof = "key"
     digest_ha1: str | None = None
     certificate_sha256: str | None = None
+    network: str | None = None
 
     def active_at(self, at: datetime) -> bool:
         """Tell whether it may push at a time: not retired, and within its active period."""

@@ -66,6 +66,7 @@ CAMERA: Final = Table(
     Column("proof", Text, nullable=False, server_default=text("'key'")),
     Column("digest_ha1", Text),
     Column("certificate_sha256", Text, unique=True),
+    Column("network", Text),
     schema="registry",
 )
 

@@ -52,6 +52,7 @@ class NewCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     active_until: _Moment | None = None
     proof: Proof = "key"
     certificate_sha256: _Fingerprint | None = None
+    network: _Slug | None = None
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     active_until: datetime | None
     proof: Proof
     certificate_sha256: str | None
+    network: str | None
 
 
 class CameraList(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ HELPS: Final[dict[str, str]] = {
     "(a token in the path: only where a device takes nothing else) or certificate (mutual TLS).",
     "/certificate_sha256": "The SHA-256 fingerprint of its certificate, 64 lower-case hex digits; with proof "
     "certificate, and only then.",
+    "/network": "The camera network that may send its reads for it, as those who run Platetrail name it; or nothing.",
 }
 """What is expected at each pointer."""
 
@@ -158,7 +161,7 @@ def checked(raw: Any) -> NewCamera:
 
 def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
     wrong: list[str] = []
-    slugs = [pointer for pointer in ("/camera_id", "/owner") if found.get(pointer) is not None]
+    slugs = [pointer for pointer in ("/camera_id", "/owner", "/network") if found.get(pointer) is not None]
     wrong.extend(pointer for pointer in slugs if not is_id(found[pointer]))
     if "/name" in found and not (found["/name"] and found["/name"].isprintable()):
         wrong.append("/name")
@@ -213,6 +216,7 @@ def build(new: NewCamera, owner: str, key: NewKey, at: datetime) -> Camera:
         proof=new.proof,
         digest_ha1=keys.digest_ha1(new.camera_id, key.key) if new.proof == "digest" else None,
         certificate_sha256=new.certificate_sha256,
+        network=new.network,
     )
 
 

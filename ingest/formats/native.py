@@ -68,6 +68,16 @@ class NativeDetection(msgspec.Struct, frozen=True, kw_only=True):
         None
     )
     position: NativePosition | None = None
+    camera_id: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=128,
+                description="of the camera that proves itself; a read that names another one is rejected",
+            ),
+        ]
+        | None
+    ) = None
     key: (
         Annotated[
             str,
@@ -107,6 +117,7 @@ def parse(payload: Any) -> tuple[Outcome, ...]:
             position=_position(item.position),
             heading_deg=item.heading_deg,
             lane=item.lane,
+            camera_id=item.camera_id,
         ),
     )
 

@@ -13,7 +13,7 @@ Reason = Literal[
     "no_message", "shape", "time", "not_a_motor_vehicle",
     "preview", "heartbeat", "no_vehicle", "other_event",
     "past_retention", "clock_future",
-    "refused_by_broker",
+    "refused_by_broker", "other_camera",
 ]  # fmt: skip
 """Why an item was not accepted. Each is a label of a metric, so the list is closed."""
 
@@ -25,7 +25,8 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 class Read(msgspec.Struct, frozen=True, kw_only=True):
     """One read as a vendor's message states it, before the registry has a say: vendor's words, our units.
 
-    `key` is the vendor's key of the message, which includes the claimed time. Confidences run from 0 to 1.
+    `key` is the vendor's key of the message, which includes the claimed time. Confidences run from 0 to 1. `camera_id`
+    is the registry's id of the camera that the message names, where its format has room for one.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
     heading_deg: float | None = None
     lane: int | None = None
+    camera_id: str | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

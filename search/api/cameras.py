@@ -193,8 +193,8 @@ _IMPORT: Final = (
 )
 _CHANGE: Final = (
     "Change a camera of your agency",
-    "Place, clock, lanes, format, handling, active period. It counts for reads that arrive from then on; the change is "
-    "in the audit log. A retired camera is not changed.",
+    "Place, clock, lanes, format, handling, active period, network. It counts for reads that arrive from then on; "
+    "the change is in the audit log. A retired camera is not changed.",
 )
 _RETIRE: Final = (
     "Retire a camera of your agency",

@@ -150,6 +150,27 @@ async def test_nothing_usable_is_a_problem(pusher: Pusher) -> None:
     ]
 
 
+async def test_a_read_that_claims_another_networks_camera_is_refused_and_counted_and_kept_nowhere(
+    kafka: Kafka, pusher: Pusher
+) -> None:
+    other, _ = camera(network="south-network")
+    await write(kafka.bootstrap, topics.CAMERAS, (other.camera_id.encode(), wire.encode(other)))
+    own = read(plate="GWT0007", camera_id=pusher.camera.camera_id)
+    response = await pusher.push([read(camera_id=other.camera_id), own])
+    assert response.status_code == 202
+    refused = {"index": 0, "status": "rejected", "reason": "other_camera", "pointer": "/camera_id"}
+    assert response.json()["items"][0] == refused
+    assert other.camera_id not in response.text
+    alone = await pusher.push(read(camera_id=other.camera_id))
+    assert alone.status_code == 422
+    assert alone.json()["errors"] == [{"index": 0, "pointer": "/camera_id", "detail": "other_camera"}]
+    assert [(one.plate_raw, one.camera_id) for one in await pusher.stored()] == [("GWT0007", pusher.camera.camera_id)]
+    assert PLATE.encode() not in await pusher.bytes_in_topics()
+    metrics = (await pusher.client.get("/metrics")).text
+    line = 'platetrail_gateway_items_total{format="native",reason="other_camera",status="rejected"} 2.0'
+    assert line in metrics.splitlines()
+
+
 async def test_what_lies_ahead_is_set_aside(pusher: Pusher) -> None:
     ahead = datetime.now(UTC) + timedelta(minutes=6)
     item = read(captured_at=ahead.isoformat(), driver={"age": 40})

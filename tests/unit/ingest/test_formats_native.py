@@ -57,6 +57,13 @@ def test_a_full_read() -> None:
     )
 
 
+def test_a_read_may_name_its_camera_which_is_no_part_of_its_key() -> None:
+    assert read(camera_id="cam-1").camera_id == "cam-1"
+    assert read(camera_id="cam-1").key == read().key
+    assert only({**FULL, "camera_id": "x" * 129}) == Rejected(reason="shape", pointer="/camera_id")
+    assert only({**FULL, "camera_id": 7}) == Rejected(reason="shape", pointer="/camera_id")
+
+
 def test_the_least_is_a_time() -> None:
     assert only({"captured_at": "2026-03-01T19:05:09.25Z"}) == Read(key=f"{AT.isoformat()}\x1f\x1f", claimed_at=AT)
 

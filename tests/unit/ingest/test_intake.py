@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.formats.read import Dropped, Read
+from ingest.formats.read import Dropped, Read, Rejected
 from ingest.intake import Verdict, captured_at, decide
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection, event_id
@@ -50,6 +50,24 @@ def test_the_owners_days_decide_to_the_microsecond(owner: str, days: int) -> Non
     edge = NOW - timedelta(days=days)
     assert isinstance(verdict(edge, owner=owner), Detection)
     assert verdict(edge - timedelta(microseconds=1), owner=owner) == Dropped(reason="past_retention")
+
+
+@pytest.mark.parametrize("age", [timedelta(), timedelta(days=400), -timedelta(days=1)])
+def test_a_read_of_another_camera_is_rejected_whatever_its_time(age: timedelta) -> None:
+    one, _ = camera("cam-1")
+    outcomes = [
+        decide(
+            Read(key="k", claimed_at=NOW - age, camera_id=named),
+            format_="native",
+            camera=one,
+            received_at=NOW,
+            rules=RULES,
+            future_limit_s=300,
+        )
+        for named in ("cam-2", "", "cam-1")
+    ]
+    assert outcomes[:2] == [Rejected(reason="other_camera", pointer="/camera_id")] * 2
+    assert not isinstance(outcomes[2], Rejected)
 
 
 def test_five_minutes_ahead_is_the_edge() -> None:

@@ -56,6 +56,14 @@ def test_members_change_and_the_rest_stays() -> None:
     )
 
 
+def test_its_network_is_set_and_taken_back() -> None:
+    joined = patch(camera(), network="front-range")
+    assert (joined.network, joined.revision) == ("front-range", 4)
+    assert patch(joined, network=None).network is None
+    assert flaws(camera(), {"network": "Front Range"}) == ["/network"]
+    assert flaws(camera(), {"network": "front-range\n"}) == ["/network"]
+
+
 def test_null_takes_a_member_to_its_default() -> None:
     after = patch(camera(), heading_deg=None, active_until=None, format=None)
     assert (after.heading_deg, after.active_until, after.format) == (None, None, None)

@@ -31,6 +31,7 @@ FULL: dict[str, Any] = {
     "active_until": "2026-10-01T06:00:00Z",
     "proof": "certificate",
     "certificate_sha256": "0f" * 32,
+    "network": "front-range",
 }
 
 
