@@ -22,7 +22,8 @@ from tests.support.http import serving
 from tests.support.topics import make_topics, tail, write
 from tests.unit.ingest.formats.expected import EXPECTED
 
-COMMON = [name for name in Read.__struct_fields__ if name in Detection.__struct_fields__ and name != "claimed_at"]
+NOT_THE_SAME = {"claimed_at", "camera_id"}
+COMMON = [name for name in Read.__struct_fields__ if name in Detection.__struct_fields__ and name not in NOT_THE_SAME]
 NOT_KEPT = re.compile(
     rb"somebody|neighbour|officer|JPEG|signature|MainSeat|belt|smok|uphone|rider|driver|face|hair|blockList|otherList"
     rb"|blacklist|a driver's name|DriverCalling|\xff\xd8",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest import envelopes
+from ingest.gateway import WEBHOOKS
 
 FOLDER: Final = Path(__file__).parents[1] / "samples"
 NAMES: Final = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*"))
@@ -26,10 +27,20 @@ def content_type(name: str) -> str:
     return f"application/{kind}"
 
 
+def path_of(name: str) -> str:
+    """Return the path where cameras push a sample's format."""
+    return next(path for path, of in WEBHOOKS.items() if of == name.partition("/")[0])
+
+
 def payload(name: str) -> Any:
     """Return a sample's one message, decoded."""
-    [message] = envelopes.messages(body(name), content_type(name))
-    return message
+    return message(name, body(name))
+
+
+def message(name: str, data: bytes) -> Any:
+    """Return the one message in some bytes that are declared as a sample is."""
+    [found] = envelopes.messages(data, content_type(name))
+    return found
 
 
 def moved(name: str, by: timedelta) -> bytes:

@@ -13,9 +13,9 @@ from ingest.gateway import KEEP_ALIVE_PATH, WEBHOOKS
 from schemas import topics
 from schemas.detections import event_id
 from tests.support import samples
+from tests.support.allow_list import LISTED, Marker
 from tests.support.gateways import pushing
 from tests.unit.ingest.formats.expected import EXPECTED
-from tests.unit.ingest.formats.test_allow_list import LISTED, Marker
 
 HIKVISION: Final = "/v1/webhooks/hikvision"
 TOLLGATE: Final = "/v1/webhooks/dahua/NotificationInfo/TollgateInfo"
@@ -25,11 +25,6 @@ FAULTY: Final = [
     name for name, (first, *_) in EXPECTED.items() if isinstance(first, Rejected) and first.reason == "time"
 ]
 TAKEN: Final = [name for name in samples.NAMES if name not in FAULTY]
-
-
-def path_of(name: str) -> str:
-    format_ = name.partition("/")[0]
-    return next(path for path, of in WEBHOOKS.items() if of == format_)
 
 
 def soon_after(name: str) -> datetime:
@@ -48,7 +43,7 @@ def reports(name: str) -> list[tuple[int, str, str | None]]:
 async def test_a_sample_is_published_and_answered_as_its_camera_expects(name: str) -> None:
     format_ = name.partition("/")[0]
     async with pushing(soon_after(name)) as camera:
-        response = await camera.push(path_of(name), samples.body(name), samples.content_type(name))
+        response = await camera.push(samples.path_of(name), samples.body(name), samples.content_type(name))
     answer = table.ANSWERS[format_]
     assert response.status_code == answer.status
     if answer.body is None:
@@ -69,7 +64,7 @@ async def test_a_sample_is_published_and_answered_as_its_camera_expects(name: st
 @pytest.mark.parametrize("name", FAULTY)
 async def test_a_sample_that_nobody_can_read_is_a_problem(name: str) -> None:
     async with pushing() as camera:
-        response = await camera.push(path_of(name), samples.body(name), samples.content_type(name))
+        response = await camera.push(samples.path_of(name), samples.body(name), samples.content_type(name))
     assert (response.status_code, response.headers["content-type"]) == (422, PROBLEM)
     assert camera.publisher.records == {}
 
@@ -96,13 +91,13 @@ async def test_nothing_unlisted_is_found_anywhere(name: str) -> None:
     marked = Marker(LISTED[name.partition("/")[0]], whole=False).mark(samples.payload(name))
     async with pushing(soon_after(name)) as camera:
         body = json.dumps(marked).encode()
-        response = await camera.push(path_of(name), body, JSON)
+        response = await camera.push(samples.path_of(name), body, JSON)
         field = 'Content-Disposition: form-data; name="json"; filename="MARKER"\r\nX-MARKER: MARKER'
         form = (
             b"--MARKER\r\n" + field.encode() + b"\r\n\r\n" + body + b"\r\n--MARKER\r\nContent-Disposition: form-data; "
         )
         form += b'name="MARKER"; filename="MARKER.jpg"\r\nContent-Type: image/jpeg\r\n\r\nMARKER\r\n--MARKER--\r\n'
-        again = await camera.push(path_of(name), form, "multipart/form-data; boundary=MARKER")
+        again = await camera.push(samples.path_of(name), form, "multipart/form-data; boundary=MARKER")
         records = [
             *camera.publisher.records.get(topics.DETECTIONS, []),
             *camera.publisher.records.get(topics.DEAD_LETTERS, []),
@@ -153,7 +148,7 @@ async def test_two_cars_of_one_second_are_two_events() -> None:
 @pytest.mark.parametrize("name", TAKEN)
 async def test_a_read_that_may_not_be_kept_any_more_leaves_no_trace(name: str) -> None:
     async with pushing(soon_after(name) + timedelta(days=400)) as camera:
-        response = await camera.push(path_of(name), samples.body(name), samples.content_type(name))
+        response = await camera.push(samples.path_of(name), samples.body(name), samples.content_type(name))
     assert response.status_code == table.ANSWERS[name.partition("/")[0]].status
     assert camera.publisher.records == {}
 
