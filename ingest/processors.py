@@ -11,6 +11,7 @@ from typing import Any, Final
 import faust
 from aiokafka.errors import KafkaConnectionError
 
+from ingest.adapters.broker import MECHANISM, Broker
 from ingest.errors import Unavailable
 
 DRAIN_S: Final = 30.0
@@ -30,7 +31,7 @@ class _App(faust.App):
 
 async def run(
     name: str,
-    bootstrap: str,
+    broker: Broker | str,
     work: Callable[[asyncio.Event], Awaitable[None]],
     stop: asyncio.Event,
 ) -> None:
@@ -40,25 +41,35 @@ async def run(
     the caller's.
     """
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    app = _app(name, bootstrap)
+    broker = Broker.of(broker)
+    app = _app(name, broker)
     app.service(_service(work, stop, ended))
     try:
         await app.start()
         await _until(ended, stop)
-    except KafkaConnectionError:
-        raise Unavailable("the broker does not answer") from None
+    except KafkaConnectionError as error:
+        raise broker.unreachable(error) from None
     finally:
         await app.stop()
 
 
-def _app(name: str, bootstrap: str) -> _App:
+def _app(name: str, broker: Broker) -> _App:
     return _App(
         f"platetrail-{name}",
-        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        broker=[f"kafka://{address}" for address in broker.bootstrap.split(",")],
+        broker_credentials=_credentials(broker),
         web_enabled=False,  # its server has no authentication
         worker_redirect_stdouts=False,
         stream_wait_empty=True,
         autodiscover=False,
+    )
+
+
+def _credentials(broker: Broker) -> Any:
+    if broker.security == "PLAINTEXT":
+        return None
+    return faust.SASLCredentials(
+        username=broker.user, password=broker.password, mechanism=MECHANISM, ssl_context=broker.ssl_context()
     )
 
 

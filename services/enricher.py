@@ -31,14 +31,14 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
     """
     rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
-    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.outage_limit_s)
+    publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
 
     def function(batch: Sequence[Detection]) -> list[Outcome]:
         return enrich(registry, rules, datetime.now(UTC), batch)
 
     return Stage(
         GroupSource(
-            settings.kafka_bootstrap,
+            settings.broker(),
             topics.DETECTIONS,
             group=f"platetrail-{NAME}",
             instance=settings.instance,
@@ -57,7 +57,7 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Read the registry whole, then run the stage in its Faust app until `stop` is set."""
-    registry = KafkaRegistry(settings.kafka_bootstrap, timeout_s=settings.publish_timeout_s)
+    registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     stage = build(settings, registry)
     ready = partial(structlog.get_logger().info, "ready")
 
@@ -65,7 +65,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         async with registry:
             await _while_following(registry, asyncio.create_task(stage.run(stopping, ready)))
 
-    await processors.run(NAME, settings.kafka_bootstrap, follow_and_run, stop)
+    await processors.run(NAME, settings.broker(), follow_and_run, stop)
 
 
 async def _while_following(registry: KafkaRegistry, running: "asyncio.Task[None]") -> None:

@@ -41,8 +41,8 @@ def build(settings: Settings) -> FastAPI:
     Raises OSError, ValueError or msgspec.ValidationError if the owners' rules can't be read.
     """
     rules = owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()
-    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.publish_timeout_s)
-    registry = KafkaRegistry(settings.kafka_bootstrap, timeout_s=settings.publish_timeout_s)
+    publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
+    registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     budget = Budget(settings.in_flight_limit_bytes)
     app = FastAPI(
         title="Platetrail gateway",

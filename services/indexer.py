@@ -25,11 +25,11 @@ def build(settings: Settings) -> Stage[Sighting, Row]:
 
     Raises Missing without a database.
     """
-    publisher = KafkaPublisher(settings.kafka_bootstrap, timeout_s=settings.outage_limit_s)
+    publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     index = SightingIndex(needed(settings.database_url, "database_url"))
     return Stage(
         GroupSource(
-            settings.kafka_bootstrap,
+            settings.broker(),
             topics.SIGHTINGS,
             group=f"platetrail-{NAME}",
             instance=settings.instance,
@@ -49,7 +49,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run the stage in its Faust app until `stop` is set."""
     stage = build(settings)
     ready = partial(structlog.get_logger().info, "ready")
-    await processors.run(NAME, settings.kafka_bootstrap, lambda stopping: stage.run(stopping, ready), stop)
+    await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
 
 
 def main() -> None:

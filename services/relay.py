@@ -77,15 +77,15 @@ def build(settings: Settings) -> Relay:
     timeout_s = settings.publish_timeout_s
     return Relay(
         Outbox(needed(settings.database_url, "database_url")),
-        KafkaPublisher(settings.kafka_bootstrap, timeout_s=timeout_s),
-        KafkaRegistry(settings.kafka_bootstrap, timeout_s=timeout_s),
+        KafkaPublisher(settings.broker(), timeout_s=timeout_s),
+        KafkaRegistry(settings.broker(), timeout_s=timeout_s),
     )
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the topics, then relay until `stop` is set."""
     relaying = build(settings)
-    for change in await ensure_topics(settings.kafka_bootstrap):
+    for change in await ensure_topics(settings.broker()):
         structlog.get_logger().info("topics", change=change)
     await relaying.work(stop)
 

@@ -7,6 +7,8 @@ from typing import Literal, TypeVar
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingest.adapters.broker import Broker, Security
+
 PREFIX = "PLATETRAIL_"
 
 Value = TypeVar("Value")
@@ -35,6 +37,10 @@ class Settings(BaseSettings):
         default=(), description="every host that any service of this installation listens on"
     )
     kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_security: Security = "PLAINTEXT"
+    kafka_user: str = Field(default="", description="of the broker, for SCRAM-SHA-512")
+    kafka_password_file: Path | None = None
+    kafka_ca_file: Path | None = Field(default=None, description="whom a broker's certificate must be signed by (PEM)")
     database_url: str = ""
     instance: str = Field(
         default="1", description="names one worker among several of a kind: static membership uses it"
@@ -82,6 +88,22 @@ class Settings(BaseSettings):
     # Log and sweeper.
     abandoned_after_s: float = 300.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def broker(self) -> Broker:
+        """Return where the broker is and who we are to it.
+
+        Raises Missing if it wants to be told a user or password that is not set, OSError if a file can't be read.
+        """
+        if self.kafka_security == "PLAINTEXT":
+            return Broker(bootstrap=self.kafka_bootstrap)
+        password_file = needed(self.kafka_password_file, "kafka_password_file")
+        return Broker(
+            bootstrap=self.kafka_bootstrap,
+            security=self.kafka_security,
+            user=needed(self.kafka_user, "kafka_user"),
+            password=needed(password_file.read_text(encoding="utf-8").strip(), "kafka_password_file"),
+            ca_file=self.kafka_ca_file,
+        )
 
     def is_loopback(self) -> bool:
         """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""

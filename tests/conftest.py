@@ -12,7 +12,9 @@ from services.demo import kafka as kafka_starter
 from services.demo import postgres as postgres_starter
 from services.demo.kafka import Kafka
 from services.demo.postgres import Postgres
+from tests.support import secured as secured_starter
 from tests.support.database import Database, fresh, make_roles, new_passwords
+from tests.support.secured import Secured
 
 BINDIR_VARIABLE: Final = "PLATETRAIL_TEST_POSTGRES_BINDIR"
 """Names the folder of another PostgreSQL's programs than the embedded one's, such as /usr/lib/postgresql/15/bin."""
@@ -24,6 +26,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     broker = kafka_starter.start(tmp_path_factory.mktemp("kafka"))
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A running Apache Kafka with SCRAM users, TLS and access control lists."""
+    broker = secured_starter.start(tmp_path_factory.mktemp("secured"))
+    yield broker
+    broker.kafka.stop()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from ingest.adapters.broker import Broker
 from ingest.errors import Misconfigured, Unavailable
 from ingest.ports import Fetched, Publisher
 from schemas import wire
@@ -39,7 +40,7 @@ class GroupSource:
 
     def __init__(
         self,
-        bootstrap: str,
+        broker: Broker | str,
         topic: str,
         *,
         group: str,
@@ -49,13 +50,13 @@ class GroupSource:
         commit_timeout_s: float = 120.0,
     ) -> None:
         """Know the topic and the group; `start` joins it."""
+        self._broker = Broker.of(broker)
         self._topic = topic
         self._max_records = max_records
         self._commit_timeout_s = commit_timeout_s
         self._rebalances = _Rebalances()
         self._consumer: Any = None
         self._options = {
-            "bootstrap_servers": bootstrap,
             "client_id": f"{group}-{instance}",
             "group_id": group,
             "group_instance_id": f"{group}-{instance}",
@@ -69,13 +70,13 @@ class GroupSource:
 
     async def start(self) -> None:
         """Join the group, and return once partitions were assigned. Raises Unavailable: no broker, or no topic yet."""
-        consumer = AIOKafkaConsumer(**self._options)
+        consumer = AIOKafkaConsumer(**self._broker.options(), **self._options)
         consumer.subscribe([self._topic], listener=self._rebalances)
         try:
             await consumer.start()
-        except KafkaConnectionError:
+        except KafkaConnectionError as error:
             await consumer.stop()
-            raise Unavailable("the broker does not answer") from None
+            raise self._broker.unreachable(error) from None
         except UnknownTopicOrPartitionError:  # after the client has waited for it
             await consumer.stop()
             raise Unavailable(f"there is no topic {self._topic} yet: the relay makes it") from None

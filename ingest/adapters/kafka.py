@@ -16,6 +16,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from ingest.adapters.broker import Broker
 from ingest.errors import PublishError, Unavailable
 from schemas import topics
 
@@ -44,9 +45,9 @@ Sent = tuple["asyncio.Future[Any]", list[int]]
 class KafkaPublisher:
     """`ports.Publisher`. Use `start` and `stop`, or `async with`."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float) -> None:
-        """Know the brokers (`host:port`, comma-separated) and how long a write may take before it is Unavailable."""
-        self._bootstrap = bootstrap
+    def __init__(self, broker: Broker | str, *, timeout_s: float) -> None:
+        """Know the broker and how long a write may take before it is Unavailable."""
+        self._broker = Broker.of(broker)
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._partition_of = DefaultPartitioner()
@@ -66,7 +67,7 @@ class KafkaPublisher:
         await self.stop()
 
     async def start(self) -> None:
-        """Connect. Raises Unavailable if no broker answers; a wrong password looks the same from here."""
+        """Connect. Raises Unavailable if no broker answers, or none lets us in."""
         self._producer = await self._new_producer()
 
     async def stop(self) -> None:
@@ -143,7 +144,7 @@ class KafkaPublisher:
 
     async def _new_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._broker.options(),
             enable_idempotence=True,
             acks="all",
             max_batch_size=BATCH_BYTES,
@@ -154,7 +155,7 @@ class KafkaPublisher:
                 await producer.start()
         except (KafkaError, TimeoutError) as error:
             await _stop(producer)
-            raise Unavailable(f"no broker: {type(error).__name__}") from None
+            raise self._broker.unreachable(error) from None
         return producer
 
     async def _renew(self, spoiled: AIOKafkaProducer) -> None:

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from ingest.adapters.broker import Broker
 from ingest.adapters.cameras import CameraTable
 from ingest.adapters.topics import partitions_of
 from ingest.errors import Unavailable
@@ -26,9 +27,9 @@ _LOG: Final = structlog.get_logger()
 class KafkaRegistry:
     """`ports.Registry`. Use `start` and `stop`, or `async with`."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float) -> None:
+    def __init__(self, broker: Broker | str, *, timeout_s: float) -> None:
         """Know the brokers and how long catching up may take before the registry is Unavailable."""
-        self._bootstrap = bootstrap
+        self._broker = Broker.of(broker)
         self._timeout_s = timeout_s
         self._cameras = CameraTable()
         self._partitions: list[TopicPartition] = []
@@ -75,12 +76,12 @@ class KafkaRegistry:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                numbers = await partitions_of(self._bootstrap, topics.CAMERAS)
+                numbers = await partitions_of(self._broker, topics.CAMERAS)
                 self._consumer = consumer = self._new_consumer()
                 await consumer.start()
         except (KafkaError, TimeoutError) as error:
             await self.stop()
-            raise Unavailable(f"no broker: {type(error).__name__}") from None
+            raise self._broker.unreachable(error) from None
         self._partitions = [TopicPartition(topics.CAMERAS, number) for number in numbers]
         consumer.assign(self._partitions)
         self._following = asyncio.create_task(self._follow(consumer))
@@ -109,7 +110,7 @@ class KafkaRegistry:
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._broker.options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
+from ingest.adapters.broker import Broker
 from ingest.errors import Misconfigured, Unavailable
 from schemas import topics
 from schemas.topics import Topic
@@ -16,23 +17,23 @@ COPIES: Final = 3
 """Replicas of a new topic, or as many as there are brokers."""
 
 
-async def ensure_topics(bootstrap: str, names: Sequence[str] = topics.ALL) -> list[str]:
+async def ensure_topics(broker: Broker | str, names: Sequence[str] = topics.ALL) -> list[str]:
     """Make and correct topics; return what was changed, in words. Safe to run from several processes at once.
 
     Raises Unavailable if no broker answers, Misconfigured if a topic can't be made or has another number of partitions
     than its file says: a change of that moves keys to other partitions, so it is left to a human.
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(broker) as admin:
         return await _ensure(admin, [topics.load(name) for name in names])
 
 
-async def partitions_of(bootstrap: str, topic: str) -> list[int]:
+async def partitions_of(broker: Broker | str, topic: str) -> list[int]:
     """Return the numbers of a topic's partitions.
 
     Raises Misconfigured if there is no such topic, Unavailable if no broker answers. (A consumer's own look-up waits
     for a missing topic until its time is up.)
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(broker) as admin:
         if topic not in await admin.list_topics():
             raise Misconfigured(f"there is no topic {topic}")
         [described] = await admin.describe_topics([topic])
@@ -40,16 +41,19 @@ async def partitions_of(bootstrap: str, topic: str) -> list[int]:
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _admin(broker: Broker | str) -> AsyncIterator[AIOKafkaAdminClient]:
+    broker = Broker.of(broker)
+    admin = AIOKafkaAdminClient(**broker.options())
     try:
         await admin.start()
         try:
             yield admin
         finally:
             await admin.close()
+    except KafkaConnectionError as error:
+        raise broker.unreachable(error) from None
     except KafkaError as error:
-        raise Unavailable(f"no broker, or not permitted: {type(error).__name__}") from None
+        raise Unavailable(f"not permitted, or the broker does not do it: {type(error).__name__}") from None
 
 
 async def _ensure(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> list[str]:

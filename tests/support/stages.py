@@ -51,7 +51,11 @@ class Worker(Child):
             "PLATETRAIL_SESSION_TIMEOUT_S": str(of.session_timeout_s),
             "PLATETRAIL_OUTAGE_LIMIT_S": str(of.outage_limit_s),
             "PLATETRAIL_LOG_LEVEL": of.log_level,
+            "PLATETRAIL_KAFKA_SECURITY": of.kafka_security,
+            "PLATETRAIL_KAFKA_USER": of.kafka_user,
         }
+        files = {"PASSWORD": of.kafka_password_file, "CA": of.kafka_ca_file}
+        env |= {f"PLATETRAIL_KAFKA_{name}_FILE": str(file) for name, file in files.items() if file is not None}
         argv = [sys.executable, "-m", f"services.{name}"]
         super().__init__(name, argv, log_file=folder / f"{name}.log", env=env, cwd=ROOT)
 

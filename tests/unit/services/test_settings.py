@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 
+from ingest.adapters.broker import Broker
 from schemas.owners import OwnerRules
 from services import auditing, indexer, maintain, relay, search
 from services.cli.serve import SERVICES
@@ -65,3 +66,40 @@ def test_the_log_of_a_service_says_what_is_missing(service: str) -> None:
     assert ran.returncode == 1
     last = json.loads(ran.stderr.splitlines()[-1])
     assert (last["event"], last["reason"]) == ("failed", "PLATETRAIL_DATABASE_URL is not set")
+
+
+def test_a_broker_without_authentication_needs_its_address_alone() -> None:
+    assert Settings(kafka_bootstrap="broker:9092", kafka_user="unused").broker() == Broker(bootstrap="broker:9092")
+
+
+def test_a_brokers_password_is_read_from_its_file_and_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("pass word\n")
+    broker = Settings(
+        kafka_bootstrap="broker:9092", kafka_security="SASL_PLAINTEXT", kafka_user="relay", kafka_password_file=file
+    ).broker()
+    assert broker.options() == {
+        "bootstrap_servers": "broker:9092",
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "relay",
+        "sasl_plain_password": "pass word",
+        "ssl_context": None,
+    }
+    assert "pass word" not in repr(broker)
+
+
+@pytest.mark.parametrize("empty", [{"kafka_user": ""}, {"kafka_password_file": None}])
+def test_a_broker_that_wants_a_password_is_not_tried_without(empty: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("word")
+    given = {"kafka_security": "SASL_SSL", "kafka_user": "relay", "kafka_password_file": file}
+    with pytest.raises(Missing, match=f"PLATETRAIL_{next(iter(empty)).upper()} is not set"):
+        Settings(**{**given, **empty}).broker()
+
+
+def test_an_empty_password_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("\n")
+    with pytest.raises(Missing):
+        Settings(kafka_security="SASL_PLAINTEXT", kafka_user="relay", kafka_password_file=file).broker()
