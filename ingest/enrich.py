@@ -27,7 +27,7 @@ CLOCK_BEHIND_S: Final = 900.0
 """An arrival later than this after the capture: a message held back, or a slow clock. Nobody can tell which."""
 
 Outcome = Sighting | DeadLetter | None
-"""What became of a detection; None: it is older than its owner may keep it, and leaves no trace but a count."""
+"""What became of a detection; None: it must not be kept (any longer), and leaves no trace but a count."""
 
 _EARTH_RADIUS_M: Final = 6_371_008.8
 
@@ -48,7 +48,7 @@ def enrich(cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[D
 def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detection) -> Outcome:
     camera = cameras.get(detection.camera_id)
     # Before everything else: a dead letter would be a trace of a read that must not be kept.
-    if _expired(detection, camera, rules, now):
+    if _expired(detection, camera, rules, now) or _is_ephemeral(camera):
         return None
     if camera is None:
         return _letter("unknown_camera", detection, now)
@@ -57,6 +57,11 @@ def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detectio
     if not camera.active:
         return _letter("retired_camera", detection, now)
     return _sighting(detection, camera)
+
+
+def _is_ephemeral(camera: Camera | None) -> bool:
+    """Say whether a camera's reads may not be kept: it may have been standard when this one came in."""
+    return camera is not None and camera.handling == "ephemeral"
 
 
 def _letter(reason: Reason, detection: Detection, now: datetime) -> DeadLetter:

@@ -21,9 +21,9 @@ PROXY_HEADER: Final = "x-proxy-secret"
 KEY_HEADER: Final = "x-api-key"
 
 _SAYS: Final[dict[proofs.Reason, str]] = {
+    "ephemeral": "This camera's reads must be gone within minutes, which the broker is not set up for: none is taken.",
     "retired": "This camera is retired: nothing of it is taken.",
     "not_active": "This camera's active period has not begun, or is over: nothing of it is taken.",
-    "ephemeral": "This camera's reads may be matched and not kept, which this gateway does not do: nothing is taken.",
 }
 """What is told to whom proved itself and is refused all the same."""
 
@@ -57,13 +57,18 @@ class Identify:
         *,
         new_key_s: float,
         proxy_secret: str | None = None,
+        takes_ephemeral: Callable[[], bool] = lambda: False,
         count: Callable[[proofs.Reason], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Know the registry, how long a new key may be unknown, and what a trusted proxy says to be known by."""
+        """Know the registry, how long a new key may be unknown, and what a trusted proxy says to be known by.
+
+        `takes_ephemeral` tells whether the broker would let go of such reads in time.
+        """
         self._registry = registry
         self._new_key_s = new_key_s
         self._proxy_secret = proxy_secret
+        self._takes_ephemeral = takes_ephemeral
         self._count = count
         self._clock = clock
         self._nonces = Nonces()
@@ -139,8 +144,8 @@ class Identify:
             reason = "retired"
         elif not camera.active_at(self._clock()):
             reason = "not_active"
-        elif camera.handling != "standard":
-            reason = "ephemeral"  # as long as there is no way for such reads, the safe thing is to take none
+        elif camera.handling == "ephemeral" and not self._takes_ephemeral():
+            reason = "ephemeral"
         if reason is not None:
             self._count(reason)
             raise Refused(403, _SAYS[reason])

@@ -5,15 +5,19 @@ lies where the index has no day.
 """
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from ingest import deadletter
 from ingest.formats.read import Dropped, Read, Rejected
+from schemas import ephemeral
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection, event_id
 from schemas.owners import OwnerRules
 
 Verdict = Detection | DeadLetter | Dropped | Rejected
+
+_TAKEN_WITHIN: Final = timedelta(seconds=ephemeral.TAKEN_WITHIN_S)
 
 
 def captured_at(camera: Camera, claimed_at: datetime, received_at: datetime) -> datetime:
@@ -33,14 +37,24 @@ def decide(
     A read that names another camera than the one that it came from is Rejected, and nothing of it is kept. One that is
     older than its owner may keep is Dropped: nothing of it may be written anywhere, so a dead letter is no place for it
     either. One that lies more than `future_limit_s` seconds ahead by a clock that is used becomes a dead letter,
-    `clock_future`.
+    `clock_future`. Of a camera with ephemeral handling there are no dead letters, and what arrives too late to be gone
+    in time is past its retention.
     """
     if read.camera_id is not None and read.camera_id != camera.camera_id:
         return Rejected(reason="other_camera", pointer="/camera_id")
+    is_ephemeral = camera.handling == "ephemeral"
     captured = captured_at(camera, read.claimed_at, received_at)
-    if captured < received_at - timedelta(days=rules.days(camera.owner)):
+    if captured < received_at - (_TAKEN_WITHIN if is_ephemeral else timedelta(days=rules.days(camera.owner))):
         return Dropped(reason="past_retention")
-    detection = Detection(
+    ahead = captured > received_at + timedelta(seconds=future_limit_s)
+    if ahead and is_ephemeral:
+        return Dropped(reason="clock_future")
+    detection = _detection(read, format_, camera, captured, received_at)
+    return deadletter.of_detection("gateway", "clock_future", detection, received_at) if ahead else detection
+
+
+def _detection(read: Read, format_: str, camera: Camera, captured: datetime, received_at: datetime) -> Detection:
+    return Detection(
         event_id=event_id(camera.camera_id, read.key),
         camera_id=camera.camera_id,
         owner=camera.owner,
@@ -61,6 +75,3 @@ def decide(
         heading_deg=read.heading_deg,
         lane=read.lane,
     )
-    if captured > received_at + timedelta(seconds=future_limit_s):
-        return deadletter.of_detection("gateway", "clock_future", detection, received_at)
-    return detection

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,12 +15,15 @@ from ingest.formats.table import NATIVE, PARSERS
 from ingest.intake import decide
 from ingest.ports import Publisher
 from schemas import topics, wire
-from schemas.cameras import Camera
+from schemas.cameras import Camera, Handling
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
 from schemas.owners import OwnerRules
 
 Status = Literal["accepted", "dropped", "rejected"]
+
+TOPICS: Final[dict[Handling, str]] = {"standard": topics.DETECTIONS, "ephemeral": topics.EPHEMERAL}
+"""Where a camera's detections go, by its handling."""
 
 
 class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -41,12 +44,14 @@ class Item(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Prepared:
     """A request's items, judged and encoded, before anything is written.
 
-    `format_` is what the request turned out to be in: its camera expects that format's answer.
+    `format_` is what the request turned out to be in: its camera expects that format's answer. `topic` is where its
+    detections go.
     """
 
-    def __init__(self, format_: str) -> None:
+    def __init__(self, format_: str, topic: str) -> None:
         """Begin with nothing."""
         self.format_ = format_
+        self.topic = topic
         self.items: list[Item] = []
         self.detections: list[tuple[bytes, bytes]] = []
         self.letters: list[tuple[bytes, bytes]] = []
@@ -95,7 +100,7 @@ class Receiver:
         A vendor's message under another vendor's name is read as what it is.
         """
         formats = [_format(payload, format_) for payload in payloads]
-        prepared = Prepared(formats[0] if formats else format_)
+        prepared = Prepared(formats[0] if formats else format_, TOPICS[camera.handling])
         for index, (payload, name) in enumerate(zip(payloads, formats, strict=True)):
             for outcome in _outcomes(PARSERS[name], payload):
                 if isinstance(outcome, Read):
@@ -122,7 +127,7 @@ class Receiver:
         if prepared.letters and any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
             raise Unavailable("the dead letters were refused")
         if prepared.detections:
-            prepared.settle(await self._publisher.publish(topics.DETECTIONS, prepared.detections))
+            prepared.settle(await self._publisher.publish(prepared.topic, prepared.detections))
         return prepared.items
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from schemas.detections import Detection
 
-Stage = Literal["gateway", "enricher", "indexer"]
+Stage = Literal["gateway", "enricher", "indexer", "matcher"]
+"""Who sets a message aside. The matcher's letters are counted and written nowhere."""
 
 Reason = Literal["undecodable", "clock_future", "unknown_camera", "retired_camera", "wrong_owner", "poisoned"]
 """Why a message could not be used. Each is a label of the metric, so the list is closed."""

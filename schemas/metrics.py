@@ -21,6 +21,12 @@ GATEWAY_REFUSED: Final = Metric(
     "Requests that were refused before their body was read, by reason: nobody's key, a wrong one, a retired camera's.",
     ("reason",),
 )
+MATCHER_READS: Final = Metric(
+    "platetrail_matcher_reads_total",
+    "Reads of cameras with ephemeral handling: matched, discarded (no wanted plate), late (not looked at: past their"
+    " time), unusable, expired (gone from the topic before they were read). Late and expired reads are lost.",
+    ("outcome",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

@@ -10,7 +10,11 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One topic as its file in `schemas/topics/` states it. Times in milliseconds; retention -1 keeps for good."""
+    """One topic as its file in `schemas/topics/` states it. Times in milliseconds; retention -1 keeps for good.
+
+    `delete_delay_ms` is how long a file stays on the disk after its records are gone for every reader; without it, as
+    long as the broker's own configuration says.
+    """
 
     topic: str
     says: str
@@ -19,6 +23,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cleanup: Cleanup
     retention_ms: int
     segment_ms: int
+    delete_delay_ms: int | None = None
     max_message_bytes: int
     value: str
     versions: tuple[int, ...]
@@ -32,12 +37,14 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Records are stamped with the time of appending: with the producer's time a record that claims to be old or new
         would outlive, or undercut, its retention.
         """
+        delay = {} if self.delete_delay_ms is None else {"file.delete.delay.ms": str(self.delete_delay_ms)}
         return {
             "cleanup.policy": self.cleanup,
             "retention.ms": str(self.retention_ms),
             "segment.ms": str(self.segment_ms),
             "max.message.bytes": str(self.max_message_bytes),
             "message.timestamp.type": "LogAppendTime",
+            **delay,
         }
 
 
@@ -45,8 +52,9 @@ DETECTIONS: Final = "detections"
 SIGHTINGS: Final = "sightings"
 CAMERAS: Final = "cameras"
 DEAD_LETTERS: Final = "dead-letters"
+EPHEMERAL: Final = "ephemeral"
 
-ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS)
+ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS, EPHEMERAL)
 
 
 @cache

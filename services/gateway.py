@@ -14,15 +14,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest.adapters.broker import Broker
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
+from ingest.adapters.topics import check_interval_ms
 from ingest.budget import Budget
 from ingest.described import describe
 from ingest.errors import IngestError, Unavailable
 from ingest.gateway import Gateway, Limits
 from ingest.identify import Identify
 from ingest.receive import Receiver
-from schemas import metrics, owners
+from schemas import ephemeral, metrics, owners
 from services import docs_page
 from services.observe import exception_names, install_health, install_problems, run_http
 from services.settings import Settings
@@ -44,13 +46,14 @@ def build(settings: Settings) -> FastAPI:
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     budget = Budget(settings.in_flight_limit_bytes)
+    forgetting = _Forgetting(settings.broker())
     app = FastAPI(
         title="Platetrail gateway",
         version=version("platetrail"),
         description="Takes what cameras saw. An item is accepted once the broker has it durably.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(publisher, registry),
+        lifespan=_lifespan(publisher, registry, forgetting),
     )
     install_problems(app)
     items, refused = _install_metrics(app, budget)
@@ -60,6 +63,7 @@ def build(settings: Settings) -> FastAPI:
             registry,
             new_key_s=NEW_KEY_S,
             proxy_secret=_proxy_secret(settings),
+            takes_ephemeral=lambda: forgetting.in_time,
             count=lambda reason: refused.labels(reason).inc(),
         ),
         budget,
@@ -81,8 +85,29 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
+class _Forgetting:
+    """What the gateway has to know of the brokers before it takes reads that must be gone within minutes."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.in_time = False
+
+    async def ask(self) -> None:
+        """Find out whether the brokers let go of such reads in time; if not, or if they don't tell, none is taken."""
+        log = structlog.get_logger()
+        try:
+            longest_s = ephemeral.longest_s(await check_interval_ms(self._broker))
+        except Unavailable as error:
+            log.warning("no ephemeral reads are taken", reason=str(error))
+            return
+        self.in_time = longest_s <= ephemeral.LIMIT_S
+        if not self.in_time:
+            cause = "the brokers' log.retention.check.interval.ms is too long"
+            log.warning("no ephemeral reads are taken", would_stay_s=longest_s, reason=cause)
+
+
 def _lifespan(
-    publisher: KafkaPublisher, registry: KafkaRegistry
+    publisher: KafkaPublisher, registry: KafkaRegistry, forgetting: _Forgetting
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -95,6 +120,7 @@ def _lifespan(
                 log.error("failed", error=exception_names(error), reason=str(error))
                 raise
             log.info("registry", cameras=len(registry))
+            await forgetting.ask()
             registry.following.add_done_callback(_end_if_it_failed)
             yield
 

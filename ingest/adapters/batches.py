@@ -48,12 +48,14 @@ class GroupSource:
         max_records: int,
         session_timeout_s: float,
         commit_timeout_s: float = 120.0,
+        lost: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Know the topic and the group; `start` joins it."""
+        """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread."""
         self._broker = Broker.of(broker)
         self._topic = topic
         self._max_records = max_records
         self._commit_timeout_s = commit_timeout_s
+        self._lost = lost
         self._rebalances = _Rebalances()
         self._consumer: Any = None
         self._options = {
@@ -87,7 +89,7 @@ class GroupSource:
         try:
             found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
         except NoOffsetForPartitionError as error:
-            await self._consumer.seek_to_beginning(error.args[0])
+            await self._begin(error.args[0])
             found = {}
         except OffsetOutOfRangeError as error:
             await self._skip_expired(error.args[0])
@@ -120,12 +122,27 @@ class GroupSource:
         if self._consumer is not None:
             await _within(STOP_S, self._consumer.stop())
 
+    async def _begin(self, at: TopicPartition) -> None:
+        """Begin where the group has no offset: what has expired there by now, it never read."""
+        await self._consumer.seek_to_beginning(at)
+        now_at = await self._consumer.position(at)
+        self._lost(now_at)
+        await self._remember(at, now_at)
+
     async def _skip_expired(self, offsets: dict[TopicPartition, int]) -> None:
         """Go on at the oldest message there is: those before it expired unread, which nobody may miss."""
         for at, offset in offsets.items():
             await self._consumer.seek_to_beginning(at)
             now_at = await self._consumer.position(at)
-            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=max(0, now_at - offset))
+            expired = max(0, now_at - offset)
+            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=expired)
+            self._lost(expired)
+            await self._remember(at, now_at)
+
+    async def _remember(self, at: TopicPartition, offset: int) -> None:
+        """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
+        with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
+            await asyncio.wait_for(self._consumer.commit({at: offset}), self._commit_timeout_s)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]

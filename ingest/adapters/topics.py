@@ -40,6 +40,22 @@ async def partitions_of(broker: Broker | str, topic: str) -> list[int]:
         return sorted(part["partition"] for part in described["partitions"])
 
 
+async def check_interval_ms(broker: Broker | str) -> int:
+    """Return how often the brokers look for records that are past their retention; of several, the longest.
+
+    Raises Unavailable if no broker answers, or none may be asked.
+    """
+    name = "log.retention.check.interval.ms"
+    async with _admin(broker) as admin:
+        brokers = (await admin.describe_cluster())["brokers"]
+        asked = [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"]), {name: ""}) for one in brokers]
+        found = [row for response in await admin.describe_configs(asked) for row in response.resources]
+    values = [int(entry[1]) for code, _, _, _, entries in found if code == 0 for entry in entries if entry[0] == name]
+    if len(values) != len(brokers):
+        raise Unavailable(f"the brokers do not tell {name}")
+    return max(values)
+
+
 @asynccontextmanager
 async def _admin(broker: Broker | str) -> AsyncIterator[AIOKafkaAdminClient]:
     broker = Broker.of(broker)

@@ -19,6 +19,9 @@ SERVICES: Final[dict[str, str]] = {
     "indexer": """Write sightings into the index, in batches, each once.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_ingest), PLATETRAIL_INSTANCE.""",
+    "matcher": """Compare reads that may not be kept with the plates wanted now, and let them go.
+
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE.""",
     "search": """Answer investigators, and keep the camera registry for operators.
 
         Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_DATABASE_URL (role platetrail_search),

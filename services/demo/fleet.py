@@ -19,7 +19,7 @@ READY_S: Final = 120.0
 OWNERS_FILE: Final = DEPLOY / "owners.json"
 
 HTTP: Final = ("gateway", "search", "auditing")
-ORDER: Final = ("maintain", "relay", "gateway", "enricher", "indexer", "search", "auditing")
+ORDER: Final = ("maintain", "relay", "gateway", "enricher", "indexer", "matcher", "search", "auditing")
 
 ROLES: Final = {
     "indexer": "platetrail_ingest",
@@ -106,6 +106,7 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
         "gateway": {**stream, **rules},
         "enricher": {**stream, **rules},
         "indexer": stream,
+        "matcher": stream,
         "relay": stream,
         "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE")},
         "search": {

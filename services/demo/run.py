@@ -103,7 +103,7 @@ class Demo:
             asyncio.run(ensure_topics(servers.bootstrap))
 
     def _start_services(self, servers: Servers) -> Fleet:
-        with self._steps.doing("Seven services, each under a role of its own"):
+        with self._steps.doing("The services, each under a role of its own"):
             fleet = Fleet(new_ports())
             self._stack.callback(fleet.stop)
             fleet.launch(environments(self._folder, servers, fleet.ports), self._folder.logs)

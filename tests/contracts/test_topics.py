@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 import schemas
-from schemas import topics, wire
+from schemas import ephemeral, topics, wire
 from services.cli.serve import SERVICES
+from services.demo.places import DEPLOY
 
 ROOT = Path(schemas.__file__).parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/v*/*.json"))
@@ -97,6 +98,21 @@ def test_what_holds_reads_is_gone_before_the_shortest_rule(name: str) -> None:
     assert topic.cleanup == "delete"
     assert 0 < topic.retention_ms + topic.segment_ms + CHECK_AND_DELETE_MS <= SHORTEST_RULE_MS
     assert topic.configs()["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_reads_that_may_not_be_kept_are_gone_within_three_minutes_of_their_capture() -> None:
+    """Taken within 30 s, up to 40 s with the producer, 60 s in the topic, with the last of a segment of 10 s, found by
+    the broker's next look within 10 s, off the disk 1 s later."""
+    lines = (DEPLOY / "kafka/server.properties").read_text().splitlines()
+    broker = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    interval_ms = int(broker["log.retention.check.interval.ms"])
+    topic = topics.load(topics.EPHEMERAL)
+    assert ephemeral.longest_s(interval_ms) == 30 + 40 + 60 + 10 + 10 + 1
+    assert ephemeral.longest_s(interval_ms) < ephemeral.LIMIT_S == 3 * 60
+    assert ephemeral.longest_s(300_000) > ephemeral.LIMIT_S, "Kafka's own default is too long"
+    assert topic.retention_ms >= ephemeral.MATCHED_WITHIN_S * 1000
+    assert topic.configs()["file.delete.delay.ms"] == "1000"
+    assert (topic.producers, topic.consumers) == (("gateway",), ("matcher",))
 
 
 def test_a_mistyped_topic_file_is_refused() -> None:

@@ -113,7 +113,6 @@ async def test_a_token_in_the_path_is_nowhere_afterwards(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"handling": "ephemeral"}, "ephemeral"),
         ({"active_from": datetime(2100, 1, 1, tzinfo=UTC)}, "not_active"),
         ({"active_until": datetime(2026, 1, 1, tzinfo=UTC)}, "not_active"),
         ({"active": False}, "retired"),

@@ -14,7 +14,7 @@ from tests.support.wait import until
 START_S = 300.0
 STAYING = "Ctrl-C stops it"
 SERVERS_UP = "Apache Kafka and PostgreSQL"
-SERVICES_UP = "Seven services"
+SERVICES_UP = "The services"
 
 
 class DemoRun:

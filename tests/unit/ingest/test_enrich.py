@@ -38,6 +38,14 @@ def lettered(item: Detection, **camera_changes: Any) -> DeadLetter:
     return outcome
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"owner": "south"}, {"captured_at": NOW - timedelta(days=40)}, {"plate_raw": None}]
+)
+def test_a_read_of_a_camera_that_is_ephemeral_by_now_leaves_no_trace(changes: dict[str, Any]) -> None:
+    assert one(detection(**changes), handling="ephemeral") is None
+    assert one(detection(**changes), handling="ephemeral", active=False) is None
+
+
 def test_a_detection_is_placed_by_the_registry() -> None:
     made = sighted(
         detection(

@@ -80,6 +80,20 @@ def test_five_minutes_ahead_is_the_edge() -> None:
     assert letter.detection.plate_raw == "ABC1234"
 
 
+def test_nothing_of_an_ephemeral_camera_becomes_a_dead_letter() -> None:
+    ahead = NOW + timedelta(seconds=300, microseconds=1)
+    assert verdict(ahead, handling="ephemeral") == Dropped(reason="clock_future")
+    assert isinstance(verdict(ahead - timedelta(microseconds=1), handling="ephemeral"), Detection)
+
+
+def test_a_read_that_could_not_be_gone_in_time_is_not_taken() -> None:
+    edge = NOW - timedelta(seconds=30)
+    assert isinstance(verdict(edge, handling="ephemeral"), Detection)
+    late = edge - timedelta(microseconds=1)
+    assert verdict(late, handling="ephemeral") == Dropped(reason="past_retention")
+    assert isinstance(verdict(late, handling="ephemeral", clock_use="arrival"), Detection)
+
+
 def test_an_offset_is_judged_after_it_was_added() -> None:
     ahead = NOW + timedelta(hours=7)
     assert isinstance(verdict(ahead, clock_use="offset", clock_offset_s=-7 * 3600.0), Detection)

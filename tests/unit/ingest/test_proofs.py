@@ -146,6 +146,21 @@ def test_the_registry_forgets_a_certificate_with_its_revision() -> None:
     assert cameras.by_certificate(PRINT) is None
 
 
+@pytest.mark.parametrize("in_time", [True, False])
+def test_ephemeral_reads_are_taken_if_the_broker_lets_go_of_them_in_time(in_time: bool) -> None:
+    one, key = camera(handling="ephemeral")
+    reasons: list[str] = []
+    identify = Identify(MemoryRegistry([one]), new_key_s=0, takes_ephemeral=lambda: in_time, count=reasons.append)
+    brought = Brought(headers={"x-api-key": key}, method="POST", uri="/v1/detections")
+    if in_time:
+        assert asyncio.run(identify.camera(brought, None)) == one
+    else:
+        with pytest.raises(Refused) as refused:
+            asyncio.run(identify.camera(brought, None))
+        assert refused.value.status == 403
+    assert reasons == [] if in_time else ["ephemeral"]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

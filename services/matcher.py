@@ -1,0 +1,108 @@
+"""The matcher: reads that may not be kept, compared with the plates wanted now and let go.
+
+Run it as `python -m services.matcher`. Nothing of a read leaves this process, not even as a dead letter. There are no
+hot lists yet, so nothing is wanted and every read is discarded unmatched.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ingest import processors
+from ingest.adapters.batches import GroupSource
+from ingest.match import NOBODY, Tally, match
+from ingest.stage import Limits, Stage, Work
+from schemas import topics, wire
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from services.observe import run_worker
+from services.settings import Settings
+
+NAME: Final = "matcher"
+REPORT_S: Final = 30.0
+
+
+class _Nowhere:
+    """A sink that counts what it is given, and forgets it."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    async def write(self, items: Sequence[DeadLetter]) -> None:
+        """Count letters. They hold reads: no byte of them is written."""
+        self._tally.add("unusable", len(items))
+
+
+def build(settings: Settings, tally: Tally) -> Stage[Detection, DeadLetter]:
+    """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop."""
+
+    def function(batch: Sequence[Detection]) -> list[None]:
+        for outcome in match(NOBODY, datetime.now(UTC), batch):
+            tally.add(outcome)
+        return [None] * len(batch)
+
+    def lost(number: int) -> None:
+        tally.add("expired", number)
+        if number:
+            structlog.get_logger().error("reads_lost", stage=NAME, reads=number)
+
+    nowhere = _Nowhere(tally)
+    return Stage(
+        GroupSource(
+            settings.broker(),
+            topics.EPHEMERAL,
+            group=f"platetrail-{NAME}",
+            instance=settings.instance,
+            max_records=settings.batch_records,
+            session_timeout_s=settings.session_timeout_s,
+            commit_timeout_s=settings.outage_limit_s,
+            lost=lost,
+        ),
+        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function),
+        nowhere,
+        nowhere,
+        limits=Limits(outage_s=settings.outage_limit_s),
+    )
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the stage in its Faust app until `stop` is set, and say now and then how many reads had which outcome."""
+    tally = Tally()
+    stage = build(settings, tally)
+    ready = partial(structlog.get_logger().info, "ready")
+    reporting = asyncio.create_task(_report(tally))
+    try:
+        await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
+    finally:
+        reporting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reporting
+        _tell(tally)
+
+
+async def _report(tally: Tally) -> None:
+    """Log the counts whenever they have changed, but not more often than each `REPORT_S`."""
+    told = tally.of.copy()
+    while True:
+        await asyncio.sleep(REPORT_S)
+        if tally.of != told:
+            told = tally.of.copy()
+            _tell(tally)
+
+
+def _tell(tally: Tally) -> None:
+    structlog.get_logger().info("reads", seen=tally.seen, lost=tally.lost, **tally.of)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed: whoever runs it starts it again."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()
