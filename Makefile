@@ -20,7 +20,7 @@ LOCK := deploy/requirements-dev.txt
 COMPILE := ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help venv demo test check format faults lock clean
+.PHONY: help venv demo test check contracts format faults lock clean
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,11 +48,15 @@ demo: venv  ## start everything, simulate, ask, show the audit (ONCE=1: exit aft
 test: venv  ## run all tests, on Apache Kafka and PostgreSQL (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: venv  ## lint, formatting, types, import contracts
+check: venv  ## lint, formatting, types, import contracts, documents of interfaces
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/platetrail contracts check
+
+contracts: venv  ## write docs/contracts/ anew: OpenAPI and AsyncAPI, unless that would break callers
+	@$(BIN)/platetrail contracts write $(ARGS)
 
 format: venv  ## put the code into the one format
 	@$(BIN)/ruff format .

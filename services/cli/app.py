@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
 
-from services.cli import audit, camera, db, demo, search, serve, simulate, token
+from services.cli import audit, camera, contracts, db, demo, search, serve, simulate, token
 from services.cli.failures import EXIT_CODES, USAGE, Failure
 
 HELP = f"""Licence-plate reads from camera to trajectory, every question on the record.
@@ -27,7 +27,7 @@ Settings are environment variables that begin with `PLATETRAIL_`; each command n
 """
 
 
-ORDER: Final = ("demo", "search", "camera", "audit", "serve", "db", "token", "simulate")
+ORDER: Final = ("demo", "search", "camera", "audit", "serve", "db", "token", "simulate", "contracts")
 
 
 class _InOrder(TyperGroup):
@@ -56,6 +56,7 @@ def build() -> typer.Typer:
     simulate.add_to(app)
     db.add_to(app)
     serve.add_to(app)
+    contracts.add_to(app)
     return app
 
 

@@ -9,7 +9,7 @@ there is shown by listed fields, and by a parser that lets unlisted ones through
 import asyncio
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -41,6 +41,7 @@ UNLISTED: Final = "XKWTVN"
 LISTED_MARK: Final = "XKWTVM"
 LONG: Final = "XKWTVW"
 PAST: Final = "XKWTVH"
+EPHEMERAL: Final = "XKWTVK"
 LEAKED: Final = "XKWTVX"
 SOON: Final = timedelta(minutes=5)
 
@@ -119,11 +120,13 @@ async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
         await _push(walk, port)
         retired = msgspec.structs.replace(walk.cameras["retired"][0], active=False, revision=1)
         await stages.put_cameras(publisher, retired)
-        for name in ("enricher", "indexer"):
+        for name in ("enricher", "indexer", "matcher"):
             await walk.process(name, ["-m", f"services.{name}"])
         await _worked_off(kafka)
+        walk.now = datetime.now(UTC).replace(microsecond=0)  # last, since such reads are gone within a minute or two
+        await walk.samples("ephemeral", timedelta(), plate=f"{EPHEMERAL}3333")
         await walk.send("metrics", "", "GET", "/metrics", {})
-        found = await looking.look(UNLISTED, LISTED_MARK, LONG, PAST)
+        found = await looking.look(UNLISTED, LISTED_MARK, LONG, PAST, EPHEMERAL)
         for prefix in found:
             found[prefix] |= {one for push in walk.pushed for one in everywhere.in_bytes("answer", push.answer, prefix)}
         records = [one async for one in looking.records()]
@@ -264,6 +267,14 @@ def test_a_read_past_its_retention_is_nowhere(left: Left) -> None:
     assert left.passes["past"] == set()
 
 
+def test_a_read_to_match_and_discard_is_in_its_topic_alone(left: Left) -> None:
+    places = {found.place for found in left.found[EPHEMERAL]}
+    assert places == {"topic ephemeral", "kafka's data"}
+    assert not left.detections("ephemeral")
+    assert not left.letters("ephemeral")
+    assert left.passes["ephemeral"] == set()
+
+
 @pytest.mark.parametrize("way", ["leaves", "wholes"])
 def test_every_read_went_all_the_way(left: Left, way: str) -> None:
     """Otherwise it would be no wonder that nothing is found."""
@@ -317,7 +328,7 @@ def test_a_listed_field_that_is_too_long_is_left_out(left: Left) -> None:
 def test_what_was_searched_is_all_there_is(left: Left) -> None:
     assert {place for place, _ in left.records} >= TOPICS
     assert {"table audit.head", "table pg_authid"} <= left.tables.keys()
-    assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer"}
+    assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer", "matcher"}
     assert all(log.stat().st_size for log in left.walk.logs)
     [metrics] = left.pushed("metrics")
     assert b'status="accepted"' in metrics.answer

@@ -24,7 +24,9 @@ from tests.unit.ingest.formats.expected import EXPECTED
 
 AROUND: Final = ("User-Agent", "Cookie", "Referer", "X-Forwarded-For", "From", "X-Request-Id", "Accept-Language", "Via")
 JSON: Final = "application/json"
-WAYS: Final = ("leaves", "wholes", "future", "past", "retired", "poisoned", "listed", "native", "rubbish", "leaky")
+WAYS: Final = (
+    *("leaves", "wholes", "future", "past", "retired", "poisoned", "listed", "native", "rubbish", "ephemeral", "leaky"),
+)
 """One camera for each, so that what became of a read tells which way it came."""
 
 PLATES: Final[dict[str, tuple[Any, ...]]] = {
@@ -59,7 +61,7 @@ class Walk:
         self.pushed: list[Pushed] = []
         self.logs: list[Path] = []
         self.children: list[Child] = []
-        self.cameras = {way: camera() for way in WAYS}
+        self.cameras = {way: camera(handling="ephemeral" if way == "ephemeral" else "standard") for way in WAYS}
         self._kafka, self._database, self._folder, self.make = kafka, database, folder, make
         self._client: httpx.AsyncClient | None = None
 

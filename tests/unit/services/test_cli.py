@@ -70,6 +70,8 @@ def test_every_command_is_there() -> None:
         "audit verify",
         "db init",
         "db migrate",
+        "contracts write",
+        "contracts check",
         *(f"serve {name}" for name in ORDER),
     }
 
