@@ -9,6 +9,7 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 _LINES: Final = frozenset({NDJSON, "application/ndjson"})
 _UTF8: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
 
 
 class UnsupportedMediaType(Refuse):
@@ -22,19 +23,28 @@ class TooMany(Refuse):
 def media_type(content_type: str, content_encoding: str, *, lines: bool) -> str:
     """Return JSON or NDJSON, as declared; a body of undeclared type is JSON.
 
-    Raises UnsupportedMediaType for any other type, for a charset other than UTF-8 (RFC 8259), for an encoded body, and
-    for NDJSON where `lines` is false.
+    Raises UnsupportedMediaType for any other type, for a charset other than UTF-8 (RFC 8259), for a coding other than
+    gzip, and for NDJSON where `lines` is false.
     """
+    is_gzip(content_encoding)
     declared, _, parameters = content_type.partition(";")
     kind = declared.strip().lower()
     named = dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";"))
-    if content_encoding.lower() not in ("", "identity") or named.get("charset", "").strip('"') not in _UTF8:
+    if named.get("charset", "").strip('"') not in _UTF8:
         raise UnsupportedMediaType
     if kind in ("", JSON):
         return JSON
     if kind in _LINES and lines:
         return NDJSON
     raise UnsupportedMediaType
+
+
+def is_gzip(content_encoding: str) -> bool:
+    """Tell whether a body comes as gzip or as it is. Raises UnsupportedMediaType for any other coding, and for two."""
+    coding = content_encoding.strip().lower()
+    if coding not in ("", "identity") and coding not in _GZIP:
+        raise UnsupportedMediaType
+    return coding in _GZIP
 
 
 def payloads(body: bytes, kind: str, limit: int) -> list[Any | NotUsable]:

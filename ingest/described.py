@@ -35,14 +35,15 @@ _OPENALPR_EXAMPLE: Final = {
 }
 
 _PUSH: Final = f"""
-One detection, a JSON array of them, or one a line ({bodies.NDJSON}).
+One detection, a JSON array of them, or one a line ({bodies.NDJSON}); as it is, or with `Content-Encoding: gzip`.
 
 202 means that the broker has every item whose status is `accepted`, durably. An item that can't be used is `rejected`
 with its reason, and the others are taken; if none can be used the answer is 422. A read that is older than its owner
 may keep is `dropped`, without a trace. One that lies more than five minutes ahead is `rejected` (`clock_future`) and
 kept aside for the operator.
 
-After a 503, or no answer, send all of it again: an item has the same id each time, and is indexed once.
+After a 429, a 503, or no answer, wait for as long as Retry-After says and send all of it again: an item has the same
+id each time, and is indexed once.
 """.strip()
 
 _WEBHOOK: Final = """
@@ -99,6 +100,7 @@ _PROBLEMS: Final = {
     413: "The body, or the number of its items, is over the limit.",
     415: "Another media type, charset or encoding than is taken.",
     422: "No item could be used: `errors` says why, by `index` and `pointer`.",
+    429: "This camera sends more than one camera may: send all of it again after Retry-After seconds.",
     503: "Nothing, or only a part, is known to be taken: send all of it again after Retry-After seconds.",
 }
 

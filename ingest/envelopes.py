@@ -6,7 +6,7 @@ are no messages is never looked at.
 
 from typing import Any, Final
 
-from ingest.bodies import TooMany, UnsupportedMediaType
+from ingest.bodies import TooMany, UnsupportedMediaType, is_gzip
 from ingest.formats import multipart, payload, xml
 from ingest.formats.payload import NotUsable
 
@@ -27,12 +27,13 @@ _BOM: Final = b"\xef\xbb\xbf"
 
 
 def check(content_type: str, content_encoding: str) -> None:
-    """Raise UnsupportedMediaType for a body that is declared as something that no camera sends, or as encoded."""
+    """Raise UnsupportedMediaType for what no camera sends: another type or charset, or a coding other than gzip."""
+    is_gzip(content_encoding)
     kind, _, parameters = content_type.partition(";")
     named = dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";"))
     if kind.strip().lower() not in _JSON | _XML | _UNSAID | _PARTED:
         raise UnsupportedMediaType
-    if content_encoding.lower() not in ("", "identity") or named.get("charset", "").strip('"') not in _UTF8:
+    if named.get("charset", "").strip('"') not in _UTF8:
         raise UnsupportedMediaType
 
 

@@ -3,6 +3,8 @@
 None of them carries a text of the message at fault: a plate or a key in an exception would end in a log.
 """
 
+from typing import Literal
+
 from schemas.deadletters import Reason
 
 
@@ -25,6 +27,17 @@ class SlowDown(IngestError):
         """Know how long the caller should wait."""
         super().__init__("too much at once")
         self.retry_after_s = retry_after_s
+
+
+class Limited(SlowDown):
+    """One camera brings more than a camera may; the others are unaffected. The reason may be a metric's label."""
+
+    Reason = Literal["requests", "items", "bytes"]
+
+    def __init__(self, reason: Reason, retry_after_s: int = 1) -> None:
+        """Know what there was too much of, and how long the camera should wait."""
+        super().__init__(retry_after_s)
+        self.reason: Limited.Reason = reason
 
 
 class SetAside(IngestError):

@@ -6,8 +6,9 @@ and nothing of a camera without a key is read at all.
 
 import asyncio
 import functools
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,11 +18,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ingest import bodies, envelopes
-from ingest.budget import Budget, Held
-from ingest.errors import SlowDown, Unavailable
+from ingest.budget import REQUEST_BYTES, Budget, Held
+from ingest.errors import Limited, SlowDown, Unavailable
 from ingest.formats import table
 from ingest.formats.payload import NotUsable
 from ingest.identify import Brought, Identify, Refused
+from ingest.inflate import STATE_BYTES, Inflater
+from ingest.rates import Rates
 from ingest.receive import Item, Receiver
 from schemas.cameras import Camera
 from schemas.problems import MEDIA_TYPE, Problem
@@ -61,6 +64,7 @@ _FAULTS: Final = {
     "not_multipart": "The body is not multipart as its Content-Type says (RFC 2046).",
     "too_many_parts": "The body has too many parts.",
     "no_message": "No part of the body is a message of a format that is known here.",
+    "not_gzip": "The body is not one whole gzip file (RFC 1952), of a few members at most.",
 }
 
 _KEEP_ALIVE: Final = {"Active": "keepAlive"}
@@ -74,7 +78,7 @@ Count = Callable[[str, str, str, int], None]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request may bring, and how long its body may take."""
+    """What one request may bring, and how long its body may take. `body_bytes` is of what a gzip body holds, too."""
 
     body_bytes: int
     items: int
@@ -107,16 +111,25 @@ class Gateway:
         budget: Budget,
         limits: Limits,
         *,
+        rates: Rates | None = None,
         count: Count = lambda *_: None,
+        count_limited: Callable[[Limited.Reason], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Know the parts."""
+        """Know the parts. Without `rates` cameras may push as fast as they can.
+
+        `count_limited` is told why a camera was asked to slow down.
+        """
         self._receiver = receiver
         self._identify = identify
         self._budget = budget
         self._limits = limits
+        self._rates = rates
         self._count = count
+        self._count_limited = count_limited
         self._clock = clock
+        self._monotonic = monotonic
 
     def routes(self) -> list[Route]:
         """Return the gateway's routes. At each a camera must prove itself."""
@@ -147,9 +160,12 @@ class Gateway:
     async def _answered(self, request: Request, path: str, format_: str | None, token: str | None = None) -> Response:
         try:
             camera = await self._identify.camera(_brought(request, token), format_)
+            if self._rates is not None:
+                self._rates.request(camera.camera_id, self._monotonic())
             format_ = format_ or _format_of(camera)
             read = _reader(request, path, self._limits.items)
-            with self._budget.holding() as held:
+            with self._budget.holding(camera.camera_id) as held:
+                held.add(REQUEST_BYTES)
                 body = await self._body(request, held)
                 return await self._received(camera, format_, read, body, held)
         except Refused as nobody:
@@ -157,11 +173,18 @@ class Gateway:
             return _answer_problem(problem, {"Connection": "close"}, nobody.challenges)
         except _Refused as refused:
             return _answer_problem(refused.problem, refused.headers)
+        except Limited as limited:
+            self._count_limited(limited.reason)
+            return _come_again(429, "This camera sends more than one camera may.", limited.retry_after_s)
+        except NotUsable as fault:
+            return _answer_problem(Problem(status=400, detail=_FAULTS[fault.reason]), {"Connection": "close"})
         except SlowDown as slow:
-            return _busy("More is under way than can be held. Send all of it again later.", slow.retry_after_s)
+            return _come_again(
+                503, "More is under way than can be held. Send all of it again later.", slow.retry_after_s
+            )
         except Unavailable:
-            return _busy(
-                "The broker has not acknowledged. Send all of it again: nothing is taken twice.", RETRY_AFTER_S
+            return _come_again(
+                503, "The broker has not acknowledged. Send all of it again: nothing is taken twice.", RETRY_AFTER_S
             )
         except ClientDisconnect:
             return _answer_problem(Problem(status=400, detail="The body was cut short."))
@@ -172,13 +195,18 @@ class Gateway:
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
             raise _too_large(f"A body has at most {limit} bytes.")
         body = bytearray()
+        pieces = (
+            _unpacked(request, held)
+            if bodies.is_gzip(request.headers.get("content-encoding", ""))
+            else request.stream()
+        )
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > limit:
+                async for piece in pieces:
+                    if len(body) + len(piece) > limit:
                         raise _too_large(f"A body has at most {limit} bytes.")
-                    held.add(len(chunk))
-                    body += chunk
+                    held.add(len(piece))
+                    body += piece
         except TimeoutError:
             raise _closing(Problem(status=408, title="Too slow", detail="The body took too long.")) from None
         return bytes(body)
@@ -190,6 +218,8 @@ class Gateway:
             raise _Refused(Problem(status=400, detail=_FAULTS[fault.reason])) from None
         except bodies.TooMany:
             raise _too_large(f"A request has at most {self._limits.items} items.") from None
+        if self._rates is not None:
+            self._rates.items(camera.camera_id, len(payloads), self._monotonic())
         prepared = self._receiver.prepare(format_, camera, payloads, self._clock())
         held.add(prepared.size_bytes())
         items = await self._receiver.publish(prepared)
@@ -203,6 +233,16 @@ class Gateway:
 def operation_of(path: str) -> str:
     """Return the name of the operation behind a webhook's path."""
     return "push_" + path.removeprefix("/v1/webhooks/").replace("/", "_").lower()
+
+
+async def _unpacked(request: Request, held: Held) -> AsyncIterator[bytes]:
+    """Yield what is in a gzip body, in bounded steps. Raises NotUsable if it is none, or was cut short."""
+    held.add(STATE_BYTES)
+    inflater = Inflater()
+    async for chunk in request.stream():
+        for piece in inflater.feed(chunk):
+            yield piece
+    inflater.end()
 
 
 def _brought(request: Request, token: str | None) -> Brought:
@@ -230,7 +270,7 @@ def _reader(request: Request, path: str, limit: int) -> Reader:
     except bodies.UnsupportedMediaType:
         native = path == DETECTIONS_PATH
         taken = f"{bodies.JSON} or {bodies.NDJSON}" if native else f"{bodies.JSON}, {envelopes.XML} or {envelopes.FORM}"
-        raise _closing(Problem(status=415, detail=f"Send {taken} in UTF-8, not encoded.")) from None
+        raise _closing(Problem(status=415, detail=f"Send {taken} in UTF-8, as it is or as gzip.")) from None
     if path == KEEP_ALIVE_PATH:
         return lambda body: envelopes.messages(body, declared) if body else [_KEEP_ALIVE]
     return lambda body: envelopes.messages(body, declared)
@@ -266,10 +306,10 @@ def _closing(problem: Problem, headers: dict[str, str] | None = None) -> _Refuse
     return _Refused(problem, {**(headers or {}), "Connection": "close"})
 
 
-def _busy(detail: str, retry_after_s: int) -> Response:
-    """Return a 503. It ends the connection too: part of the body may be unread."""
+def _come_again(status: int, detail: str, retry_after_s: int) -> Response:
+    """Return a 429 or 503. It ends the connection too: part of the body may be unread."""
     headers = {"Retry-After": str(retry_after_s), "Connection": "close"}
-    return _answer_problem(Problem(status=503, detail=detail), headers)
+    return _answer_problem(Problem(status=status, detail=detail), headers)
 
 
 def _answer_problem(

@@ -27,6 +27,11 @@ MATCHER_READS: Final = Metric(
     " time), unusable, expired (gone from the topic before they were read). Late and expired reads are lost.",
     ("outcome",),
 )
+GATEWAY_LIMITED: Final = Metric(
+    "platetrail_gateway_limited_total",
+    "Requests of cameras that sent more than one camera may, by what there was too much of: requests, items, bytes.",
+    ("reason",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

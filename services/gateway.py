@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from fastapi import FastAPI
@@ -23,6 +23,7 @@ from ingest.described import describe
 from ingest.errors import IngestError, Unavailable
 from ingest.gateway import Gateway, Limits
 from ingest.identify import Identify
+from ingest.rates import Rate, Rates
 from ingest.receive import Receiver
 from schemas import ephemeral, metrics, owners
 from services import docs_page
@@ -45,7 +46,7 @@ def build(settings: Settings) -> FastAPI:
     rules = owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
-    budget = Budget(settings.in_flight_limit_bytes)
+    budget = Budget(settings.in_flight_limit_bytes, settings.camera_in_flight_bytes)
     forgetting = _Forgetting(settings.broker())
     app = FastAPI(
         title="Platetrail gateway",
@@ -56,7 +57,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=_lifespan(publisher, registry, forgetting),
     )
     install_problems(app)
-    items, refused = _install_metrics(app, budget)
+    counters = _install_metrics(app, budget)
     gateway = Gateway(
         Receiver(publisher, rules, future_limit_s=settings.future_limit_s),
         Identify(
@@ -64,11 +65,16 @@ def build(settings: Settings) -> FastAPI:
             new_key_s=NEW_KEY_S,
             proxy_secret=_proxy_secret(settings),
             takes_ephemeral=lambda: forgetting.in_time,
-            count=lambda reason: refused.labels(reason).inc(),
+            count=lambda reason: counters.refused.labels(reason).inc(),
         ),
         budget,
         Limits(body_bytes=settings.body_limit_bytes, items=settings.batch_limit),
-        count=lambda format_, status, reason, number: items.labels(format_, status, reason).inc(number),
+        rates=Rates(
+            Rate(settings.camera_requests_per_s, settings.camera_requests_burst),
+            Rate(settings.camera_items_per_s, settings.camera_items_burst),
+        ),
+        count=lambda format_, status, reason, number: counters.items.labels(format_, status, reason).inc(number),
+        count_limited=lambda reason: counters.limited.labels(reason).inc(),
     )
     app.router.routes.extend(gateway.routes())
 
@@ -145,11 +151,21 @@ def _proxy_secret(settings: Settings) -> str | None:
     return secret
 
 
-def _install_metrics(app: FastAPI, budget: Budget) -> tuple[Counter, Counter]:
-    """Serve the counters at /metrics, open like /healthz: they name no camera. Return those of items and refusals."""
+class _Counters(NamedTuple):
+    items: Counter
+    refused: Counter
+    limited: Counter
+
+
+def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
+    """Serve the counters at /metrics, open like /healthz: they name no camera. Return them."""
     collected = CollectorRegistry()
-    items = Counter(*metrics.GATEWAY_ITEMS, registry=collected)
-    refused = Counter(*metrics.GATEWAY_REFUSED, registry=collected)
+    counters = _Counters(
+        *(
+            Counter(*metric, registry=collected)
+            for metric in (metrics.GATEWAY_ITEMS, metrics.GATEWAY_REFUSED, metrics.GATEWAY_LIMITED)
+        )
+    )
     held = Gauge(*metrics.GATEWAY_HELD_BYTES, registry=collected)
     held.set_function(lambda: budget.held_bytes)
 
@@ -157,8 +173,7 @@ def _install_metrics(app: FastAPI, budget: Budget) -> tuple[Counter, Counter]:
         return Response(generate_latest(collected), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     app.add_route(METRICS_PATH, show, methods=["GET"], include_in_schema=False)
-
-    return items, refused
+    return counters
 
 
 def main() -> None:

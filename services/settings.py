@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     body_limit_bytes: int = 8 * 1024 * 1024
     batch_limit: int = 5000
     in_flight_limit_bytes: int = Field(default=64 * 1024 * 1024, description="bodies held at once; beyond it 503")
+    camera_in_flight_bytes: int = Field(
+        default=32 * 1024 * 1024, description="of those, what one camera may hold; beyond it 429"
+    )
+    camera_requests_per_s: float = Field(default=50.0, gt=0, description="of one camera; beyond it 429")
+    camera_requests_burst: int = Field(default=500, ge=1, description="requests that may come at once")
+    camera_items_per_s: float = Field(default=2000.0, gt=0, description="of one camera; beyond it 429")
+    camera_items_burst: int = Field(default=50_000, ge=1, description="items that may come at once")
     publish_timeout_s: float = 10.0
     future_limit_s: float = 300.0
     proxy_secret_file: Path | None = Field(

@@ -22,6 +22,7 @@ Fault = Literal[
     "not_multipart",
     "too_many_parts",
     "no_message",
+    "not_gzip",
 ]
 
 _SPACED_COLON: Final = re.compile(rb'"[ \t\r\n]+:')

@@ -10,7 +10,7 @@ from schemas.detections import Attribute, Candidate, Position
 
 Reason = Literal[
     "not_json", "duplicate_key", "too_deep", "too_large", "not_xml", "wrong_charset", "not_multipart", "too_many_parts",
-    "no_message", "shape", "time", "not_a_motor_vehicle",
+    "no_message", "not_gzip", "shape", "time", "not_a_motor_vehicle",
     "preview", "heartbeat", "no_vehicle", "other_event",
     "past_retention", "clock_future",
     "refused_by_broker", "other_camera",

@@ -4,7 +4,7 @@ import pytest
 
 from ingest.bodies import JSON, NDJSON, TooMany, UnsupportedMediaType, media_type, payloads
 from ingest.budget import Budget
-from ingest.errors import SlowDown
+from ingest.errors import Limited, SlowDown
 from ingest.formats.payload import NotUsable
 
 
@@ -29,7 +29,8 @@ def test_what_is_taken(content_type: str, kind: str) -> None:
         ("text/plain", "", True),
         ("application/json; charset=latin-1", "", True),
         ("application/x-ndjson", "", False),
-        ("application/json", "gzip", True),
+        ("application/json", "br", True),
+        ("application/json", "gzip, gzip", True),
         ("multipart/form-data; boundary=x", "", True),
     ],
 )
@@ -55,9 +56,9 @@ def test_too_many(body: bytes, kind: str) -> None:
 
 def test_a_budget_is_never_exceeded_and_given_back_by_whoever_took_it() -> None:
     budget = Budget(100)
-    with budget.holding() as first:
+    with budget.holding("cam-1") as first:
         first.add(60)
-        with budget.holding() as second:
+        with budget.holding("cam-1") as second:
             second.add(40)
             for held in (first, second):
                 with pytest.raises(SlowDown):
@@ -67,8 +68,23 @@ def test_a_budget_is_never_exceeded_and_given_back_by_whoever_took_it() -> None:
     assert budget.held_bytes == 0
 
 
+def test_one_camera_takes_its_share_at_most_and_the_others_have_the_rest() -> None:
+    budget = Budget(100, share_bytes=60)
+    with budget.holding("cam-1") as first, budget.holding("cam-1") as second, budget.holding("cam-2") as other:
+        first.add(40)
+        second.add(20)
+        with pytest.raises(Limited) as limited:
+            second.add(1)
+        assert limited.value.reason == "bytes"
+        other.add(40)
+        with pytest.raises(SlowDown) as full:
+            other.add(1)
+        assert not isinstance(full.value, Limited)
+    assert (budget.held_bytes, budget._of_camera) == (0, {})
+
+
 def _fail_while_holding(budget: Budget) -> None:
-    with budget.holding() as held:
+    with budget.holding("cam-1") as held:
         held.add(7)
         raise KeyError
 
