@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -18,6 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
@@ -115,9 +117,12 @@ def problem(status: int, detail: str = "", headers: dict[str, str] | None = None
 def install_problems(app: FastAPI) -> None:
     """Make an application answer every error with a problem document that quotes nothing of the request."""
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem(error.status_code, headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods_at(app, request.scope)))
+        return problem(error.status_code, headers=headers)
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -135,6 +140,22 @@ def install_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_crash)
+
+
+def _methods_at(app: FastAPI, scope: Scope) -> set[str]:
+    """Return every method that is answered at a path: a route that refuses knows its own alone."""
+    routes = list(_routes(app.routes))
+    path = next((route.path for route in routes if route.matches(scope)[0] != Match.NONE), None)
+    return {method for route in routes if route.path == path for method in route.methods or ()}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
+    for route in routes:
+        included = getattr(route, "original_router", None)  # FastAPI keeps what was included apart
+        if included is not None:
+            yield from _routes(included.routes)
+        elif isinstance(route, Route):
+            yield route
 
 
 _PARTS: Final = frozenset({"body", "query", "path", "header", "cookie"})

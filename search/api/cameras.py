@@ -170,7 +170,7 @@ _PROVING: Final = {
     "type": "object",
     "properties": {
         "proof": {"enum": ["key", "digest", "url", "certificate"]},
-        "certificate_sha256": {"type": "string"},
+        "certificate_sha256": {"type": ["string", "null"], "description": "64 lower-case hex digits"},
     },
 }
 _ADD: Final = (

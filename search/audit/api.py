@@ -4,6 +4,7 @@ Users and cases never stand in a URL: filters on them go into the body of `POST 
 """
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.security import HTTPBearer
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.entries import Entry, Kind, Lookup, disclose
 from schemas.pointers import pointer
@@ -33,6 +34,17 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 _Agency = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+def _written(value: Any) -> datetime:
+    """Take a time as it is documented: pydantic itself would take a number for seconds since 1970."""
+    if not isinstance(value, str) or not _BEGINS_A_TIME.match(value):
+        raise ValueError("a time is written as RFC 3339 has it")
+    return datetime.fromisoformat(value.upper())
+
+
+_BEGINS_A_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)
+_Time = Annotated[AwareDatetime, BeforeValidator(_written)]
+
+
 class Filter(BaseModel):
     """Which entries: all that is set must hold. `from` is inside, `to` is not; pages go on after index `after`."""
 
@@ -41,8 +53,8 @@ class Filter(BaseModel):
     kind: Kind | None = Field(None, description="intent, page, outcome, denial, failure, abandoned, camera, …")
     agency: _Agency | None = Field(None, description="the agency of whoever asked or changed something")
     purpose: PurposeCode | None = Field(None, description="the purpose that an intent gives")
-    from_: AwareDatetime | None = Field(None, alias="from", description="stored at or after; RFC 3339 with offset")
-    to: AwareDatetime | None = Field(None, description="stored before; RFC 3339 with offset")
+    from_: _Time | None = Field(None, alias="from", description="stored at or after; RFC 3339 with offset")
+    to: _Time | None = Field(None, description="stored before; RFC 3339 with offset")
     after: int = Field(-1, ge=-1, le=2**53 - 1, description="the last index of the page before: its `next`")
     limit: int = Field(100, ge=1, le=MAX_LIMIT)
 
@@ -220,7 +232,7 @@ def router(auditor: Auditor, identify: Identify) -> APIRouter:
     async def query(who: who, request: Request) -> Any:
         """As `GET /v1/audit/entries`, with the filter in the body, since users and cases may not stand in a URL."""
         try:
-            wanted = PrivateFilter.model_validate_json(await read_body(request, MAX_BODY_BYTES))
+            wanted = PrivateFilter.model_validate_json(await read_body(request, MAX_BODY_BYTES), strict=True)
         except Unread as unread:
             return answer_problem(Problem(status=unread.status, detail=unread.detail))
         except ValidationError as error:

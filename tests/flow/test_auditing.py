@@ -213,6 +213,8 @@ async def test_pages_go_on_where_the_last_one_ended(stage: Stage) -> None:
     [
         {"user": ANA},
         {"from": "2026-01-01T00:00:00"},
+        {"to": "1767225600"},
+        {"to": "2026-01-01T00:00:60Z"},
         {"limit": 501},
         {"purpose": "curiosity"},
         {"kind": ""},
@@ -228,7 +230,13 @@ async def test_unusable_filters_are_refused_and_not_quoted(stage: Stage, filters
     assert await size(stage.database) == 0
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"plate": "QRS8210"}', b'{"user": ""}', b'{"QRS8210": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"{", b"[]", b'{"plate": "QRS8210"}', b'{"user": ""}', b'{"QRS8210": 1}'),
+        *(b'{"after": false}', b'{"limit": "9"}', b'{"to": 1767225600}', b'{"from": "QRS8210"}'),
+    ],
+)
 async def test_unusable_bodies_are_refused_and_not_quoted(stage: Stage, body: bytes) -> None:
     answer = await stage.client.post(QUERY, content=body, headers=JSON | stage.token("auditor"))
     assert problem(answer) == (422, "application/problem+json")

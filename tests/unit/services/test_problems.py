@@ -70,3 +70,18 @@ async def test_a_member_is_named_if_it_is_ours(client: httpx.AsyncClient, body: 
     assert answer.status_code == 422
     assert PLATE not in answer.text
     assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_405_names_every_method_of_its_path_and_no_other() -> None:
+    app = FastAPI()
+    install_problems(app)
+
+    @app.get("/things/{name}")
+    async def show(name: str) -> None: ...
+
+    @app.patch("/things/{name}")
+    async def change(name: str) -> None: ...
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as one:
+        refused = await one.post("/things/7")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, PATCH")
