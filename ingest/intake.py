@@ -34,12 +34,14 @@ def decide(
 ) -> Verdict:
     """Return the detection of a read.
 
-    A read that names another camera than the one that it came from is Rejected, and nothing of it is kept. One that is
-    older than its owner may keep is Dropped: nothing of it may be written anywhere, so a dead letter is no place for it
-    either. One that lies more than `future_limit_s` seconds ahead by a clock that is used becomes a dead letter,
-    `clock_future`. Of a camera with ephemeral handling there are no dead letters, and what arrives too late to be gone
-    in time is past its retention.
+    A read in another format than the one that its camera is bound to, or that names another camera than the one that it
+    came from, is Rejected, and nothing of it is kept. One that is older than its owner may keep is Dropped: nothing of
+    it may be written anywhere, so a dead letter is no place for it either. One that lies more than `future_limit_s`
+    seconds ahead by a clock that is used becomes a dead letter, `clock_future`. Of a camera with ephemeral handling
+    there are no dead letters, and what arrives too late to be gone in time is past its retention.
     """
+    if camera.format not in (None, format_):
+        return Rejected(reason="other_format")
     if read.camera_id is not None and read.camera_id != camera.camera_id:
         return Rejected(reason="other_camera", pointer="/camera_id")
     is_ephemeral = camera.handling == "ephemeral"

@@ -4,8 +4,9 @@ A change and its entry stand or fall together: there is no camera that nobody is
 one that does not exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from schemas import keys
 from schemas.cameras import Camera
@@ -19,6 +20,11 @@ from search.errors import Conflict, Forbidden, NotFound
 from search.ports import Cameras
 
 OPERATOR: Role = "camera_operator"
+
+_TAKEN: Final = {
+    "camera_id": "This camera id is taken. Choose another, or leave the row out.",
+    "certificate_sha256": "Another camera proves itself by this certificate. Each has its own.",
+}
 
 
 def _now() -> datetime:
@@ -68,13 +74,7 @@ class Act:
         """
         _decide(asker)
         rows = camera_csv.read(body)
-        taken = await self._registry.taken([new.camera_id for _, new in rows])
-        if taken:
-            detail = "This camera id is taken. Choose another, or leave the row out."
-            raise Flawed(
-                [RowFlaw(row=row, column="camera_id", detail=detail) for row, new in rows if new.camera_id in taken],
-                status=409,
-            )
+        await self._insist_on_free(rows)
         at = self._now()
         made = [] if check_only else [self._make(new, asker.agency, at) for _, new in rows]
         entries = [cameras.entry("add", camera, asker, at, self._lookups) for camera, _ in made]
@@ -142,6 +142,19 @@ class Act:
         after = cameras.retired(camera)
         entry = cameras.entry("retire", after, asker, self._now(), self._lookups)
         return Retired(camera=cameras.view(after), receipt=receipt_of(await self._registry.replace(after, entry)))
+
+    async def _insist_on_free(self, rows: Sequence[tuple[int, cameras.NewCamera]]) -> None:
+        """Raise Flawed if somebody has registered an id or certificate of these rows before."""
+        shown = [new.certificate_sha256 for _, new in rows if new.certificate_sha256 is not None]
+        taken = await self._registry.taken([new.camera_id for _, new in rows], shown)
+        flaws = [
+            RowFlaw(row=row, column=column, detail=_TAKEN[column])
+            for row, new in rows
+            for column, value in (("camera_id", new.camera_id), ("certificate_sha256", new.certificate_sha256))
+            if value in taken
+        ]
+        if flaws:
+            raise Flawed(flaws, status=409)
 
     def _make(self, new: cameras.NewCamera, owner: str, at: datetime) -> tuple[Camera, str | None]:
         """Return a new camera and what its operator is shown of its key."""

@@ -67,16 +67,18 @@ def read(body: bytes) -> list[tuple[int, NewCamera]]:
     names, rows = _table(body)
     found: list[tuple[int, NewCamera]] = []
     flaws: list[RowFlaw] = []
-    seen: set[str] = set()
+    seen: set[tuple[str, str | None]] = set()
     for number, cells in rows:
         try:
             camera = _camera(number, names, cells)
         except Flawed as flawed:
             flaws.extend(flawed.flaws)
             continue
-        if camera.camera_id in seen:
-            flaws.append(RowFlaw(row=number, column="camera_id", detail="An earlier row has this id."))
-        seen.add(camera.camera_id)
+        for column in ("camera_id", "certificate_sha256"):
+            cell = (column, getattr(camera, column))
+            if cell[1] is not None and cell in seen:
+                flaws.append(RowFlaw(row=number, column=column, detail="An earlier row has the same."))
+            seen.add(cell)
         found.append((number, camera))
     if flaws:
         raise Flawed(flaws)

@@ -23,6 +23,10 @@ MAX_OFFSET_S: Final = 86_400.0
 MAX_UNCERTAINTY_S: Final = 3_600.0
 MAX_LANES: Final = 64
 
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""An active period outside is none: in UTC it might fall out of the calendar."""
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -172,7 +176,10 @@ def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
     if found.get("/clock_offset_s", 0) != 0 and found.get("/clock_use", "trusted") != "offset":
         wrong.append("/clock_offset_s")
     since, until = found.get("/active_from"), found.get("/active_until")
-    if since is not None and until is not None and since >= until:
+    times = (("/active_from", since), ("/active_until", until))
+    outside = [pointer for pointer, at in times if at is not None and not EARLIEST <= at <= LATEST]
+    wrong.extend(outside)
+    if not outside and since is not None and until is not None and since >= until:
         wrong.append("/active_until")
     proof = found.get("/proof", "key")
     if proof not in PROOFS[found.get("/format")]:

@@ -113,21 +113,22 @@ class Cameras(Protocol):
     """The camera registry. Each change is one transaction: the row, its outbox record, and last its audit entry."""
 
     async def add(self, camera: Camera, entry: Entry) -> Appended:
-        """Register a camera. Raises Conflict if the id is taken, Unavailable if nothing was changed."""
+        """Register a camera. Raises Conflict if id or certificate is taken, Unavailable if nothing was changed."""
         ...
 
     async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
-        """Register cameras, all or none, with an entry each. Raises Conflict if an id is taken, Unavailable."""
+        """Register cameras, all or none, with an entry each. Raises Conflict if one is taken, Unavailable."""
         ...
 
-    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of these ids that are given out, by whomever. Raises Unavailable."""
+    async def taken(self, camera_ids: Sequence[str], certificates: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids and fingerprints that are given out, by whomever. Raises Unavailable."""
         ...
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before.
 
-        Raises Conflict if another change came first, Unavailable if nothing was changed.
+        Raises Conflict if another change came first, or another camera has its certificate; Unavailable if nothing was
+        changed.
         """
         ...
 

@@ -13,7 +13,7 @@ Reason = Literal[
     "no_message", "not_gzip", "shape", "time", "not_a_motor_vehicle",
     "preview", "heartbeat", "no_vehicle", "other_event",
     "past_retention", "clock_future",
-    "refused_by_broker", "other_camera",
+    "refused_by_broker", "other_camera", "other_format",
 ]  # fmt: skip
 """Why an item was not accepted. Each is a label of a metric, so the list is closed."""
 

@@ -166,6 +166,10 @@ class MemoryClaims:
         return max(self._clock(), latest + timedelta(microseconds=1)) if self._held else self._clock()
 
 
+def _certificates(cameras: Iterable[Camera]) -> list[str]:
+    return [camera.certificate_sha256 for camera in cameras if camera.certificate_sha256 is not None]
+
+
 class MemoryCameras:
     """The camera registry beside the log in `tables`; `outbox` is what the stream would be told, in order."""
 
@@ -177,27 +181,32 @@ class MemoryCameras:
 
     async def add(self, camera: Camera, entry: Entry) -> Appended:
         """Register a camera."""
-        if camera.camera_id in self._held:
+        if await self.taken([camera.camera_id], _certificates([camera])):
             raise Conflict("taken")
         return await self._put(camera, entry)
 
     async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
         """Register cameras, all or none."""
-        ids = [camera.camera_id for camera in cameras]
-        if len(set(ids)) != len(ids) or await self.taken(ids):
+        ids, prints = [camera.camera_id for camera in cameras], _certificates(cameras)
+        twice = len(set(ids)) != len(ids) or len(set(prints)) != len(prints)
+        if twice or await self.taken(ids, prints):
             raise Conflict("taken")
         return [await self._put(camera, entry) for camera, entry in zip(cameras, entries, strict=True)]
 
-    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of these ids that are given out."""
+    async def taken(self, camera_ids: Sequence[str], certificates: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids and fingerprints that are given out."""
         self._insist()
-        return frozenset(camera_ids) & self._held.keys()
+        known = {*self._held, *_certificates(self._held.values())}
+        return frozenset({*camera_ids, *certificates} & known)
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before."""
         held = await self.find(camera.camera_id, camera.owner)
         if held is None or held.revision != camera.revision - 1:
             raise Conflict("changed")
+        others = [one for one in self._held.values() if one.camera_id != camera.camera_id]
+        if camera.certificate_sha256 is not None and camera.certificate_sha256 in _certificates(others):
+            raise Conflict("taken")
         return await self._put(camera, entry)
 
     async def find(self, camera_id: str, owner: str) -> Camera | None:

@@ -86,11 +86,11 @@ class PostgresCameras:
             raw = await connection.get_raw_connection()
             return await append_within(raw.driver_connection, self._sealer, entries)
 
-    async def taken(self, camera_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of these ids that are given out."""
+    async def taken(self, camera_ids: Sequence[str], certificates: Sequence[str]) -> frozenset[str]:
+        """Return those of these ids and fingerprints that are given out."""
         async with self._transaction() as connection:
-            rows = await connection.exec_driver_sql(sql.TAKEN_CAMERAS, (list(camera_ids),))
-            return frozenset(row.camera_id for row in rows)
+            rows = await connection.exec_driver_sql(sql.TAKEN_CAMERAS, (list(camera_ids), list(certificates)))
+            return frozenset(value for row in rows for value in row) & {*camera_ids, *certificates}
 
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before."""

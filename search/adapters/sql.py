@@ -32,9 +32,11 @@ SETTLE: Final = "update audit.claim set done = true where mac = $1 and at = $2"
 
 INTENT_OF: Final = "select audit.intent_of($1)"
 
-# Many cameras at once. Fewer rows come back than went in if an id or a certificate is taken: the caller rolls back.
+# Many cameras at once, by id: two who register the same ones wait for one another, and never each for the other.
+# Fewer rows come back than went in if an id or a certificate is taken: the caller rolls back.
 ADD_CAMERAS: Final = """
-insert into registry.camera select * from jsonb_populate_recordset(null::registry.camera, $1::jsonb)
+insert into registry.camera
+select * from jsonb_populate_recordset(null::registry.camera, $1::jsonb) as one order by one.camera_id
 on conflict do nothing returning camera_id
 """
 
@@ -43,4 +45,7 @@ insert into registry.outbox (topic, key, value)
 select $1, one.key, one.value from unnest($2::bytea[], $3::bytea[]) with ordinality as one (key, value, n) order by n
 """
 
-TAKEN_CAMERAS: Final = "select camera_id from registry.camera where camera_id = any($1::text[])"
+TAKEN_CAMERAS: Final = """
+select camera_id, certificate_sha256 from registry.camera
+where camera_id = any($1::text[]) or certificate_sha256 = any($2::text[])
+"""

@@ -99,3 +99,89 @@ async def test_a_change_of_something_else_than_it_saw_is_refused(cameras: Camera
     with pytest.raises(Conflict):
         await cameras.replace(msgspec.structs.replace(retired(before), **changes), entry("retire"))
     assert await cameras.find(name, "north") == before
+
+
+def certified(camera_id: str, digit: str, **changes: Any) -> Camera:
+    """Return a camera that proves itself by a certificate."""
+    return camera(camera_id, proof="certificate", certificate_sha256=digit * 64, **changes)
+
+
+async def test_many_are_registered_at_once_with_an_entry_each(cameras: Cameras) -> None:
+    many = [
+        camera("many-b", key_prefix="many-b", lanes=3, format="hikvision", handling="ephemeral", network="county"),
+        camera("many-a", key_prefix="many-a", active_from=AT, active_until=AT.replace(year=2027)),
+        certified("many-c", "c"),
+        camera("many-d", proof="digest", digest_ha1="0d" * 32, format="axis", clock_use="arrival"),
+    ]
+    appended = await cameras.add_all(many, [entry() for _ in many])
+    assert [one.index - appended[0].index for one in appended] == [0, 1, 2, 3]
+    assert appended[3].size == appended[3].index + 1
+    for one in many:
+        assert await cameras.find(one.camera_id, "north") == one
+
+
+async def test_of_many_all_are_registered_or_none(cameras: Cameras) -> None:
+    await cameras.add(certified("none-first", "e"), entry())
+    new = camera("none-new")
+    for clash in (camera("none-first", "south"), camera("none-new"), certified("none-other", "e")):
+        with pytest.raises(Conflict):
+            await cameras.add_all([new, msgspec.structs.replace(clash, key_prefix="unlike")], [entry(), entry()])
+    twice = [certified("none-one", "f"), certified("none-two", "f")]
+    with pytest.raises(Conflict):
+        await cameras.add_all(twice, [entry(), entry()])
+    for name in ("none-new", "none-other", "none-one", "none-two"):
+        assert await cameras.find(name, "north") is None
+    before = await cameras.add(camera("none-before"), entry())
+    assert [one.index for one in await cameras.add_all([new], [entry()])] == [before.index + 1]
+
+
+async def test_what_is_taken_is_told_of_ids_and_certificates(cameras: Cameras) -> None:
+    await cameras.add_all([certified("taken-a", "1", owner="south"), camera("taken-b")], [entry(), entry()])
+    assert await cameras.taken(["taken-a", "taken-b", "free"], []) == {"taken-a", "taken-b"}
+    # What else the same camera has is not told.
+    assert await cameras.taken(["taken-a"], ["2" * 64]) == {"taken-a"}
+    assert await cameras.taken(["free"], ["1" * 64, "2" * 64]) == {"1" * 64}
+    assert await cameras.taken([], []) == frozenset()
+
+
+async def test_a_certificate_is_one_cameras(cameras: Cameras) -> None:
+    await cameras.add(certified("shown-first", "9"), entry())
+    with pytest.raises(Conflict):
+        await cameras.add(certified("shown-second", "9"), entry())
+    plain = camera("shown-plain")
+    await cameras.add(plain, entry())
+    with pytest.raises(Conflict):
+        await cameras.replace(certified("shown-plain", "9", revision=1), entry("rotate_key"))
+    assert await cameras.find("shown-plain", "north") == plain
+    # Its own again is no clash.
+    again = certified("shown-first", "9", revision=1, name="Bridge")
+    await cameras.replace(again, entry("change"))
+    assert await cameras.find("shown-first", "north") == again
+
+
+async def test_every_member_but_id_and_owner_is_replaced(cameras: Cameras) -> None:
+    await cameras.add(camera("whole"), entry())
+    after = camera(
+        "whole",
+        name="Elsewhere",
+        latitude=-1.25,
+        longitude=179.5,
+        timezone="Pacific/Fiji",
+        key_prefix="whole-2",
+        key_sha256="cd" * 32,
+        heading_deg=359.5,
+        clock_use="offset",
+        clock_offset_s=-0.5,
+        clock_uncertainty_s=7.25,
+        revision=1,
+        lanes=64,
+        format="dahua",
+        handling="ephemeral",
+        active_from=AT,
+        active_until=AT.replace(year=2030),
+        proof="digest",
+        digest_ha1="ef" * 32,
+        network="county",
+    )
+    await cameras.replace(after, entry("change"))
+    assert await cameras.find("whole", "north") == after

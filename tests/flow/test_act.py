@@ -16,13 +16,14 @@ from schemas.cameras import Camera
 from search.act import Act
 from search.adapters.registry import PostgresCameras
 from search.api import cameras as routes
-from search.api.common import install_errors
+from search.api.common import JSON, install_errors
 from search.audit.adapters.reader import PostgresReader
 from search.audit.lookups import Lookups
 from search.audit.ports import Selection
 from search.audit.secrets import Opener, Sealer
 from tests.support.database import Database
 from tests.support.tokens import Issuer
+from tests.support.wait import until_async
 
 AUDITORS_KEY = X25519PrivateKey.generate()
 LOOKUPS = Lookups(b"l" * 32)
@@ -200,3 +201,192 @@ async def test_a_change_under_way_elsewhere_is_not_overwritten(client: httpx.Asy
     receipts = [answer.json().get("receipt") for answer in answers]
     assert len([receipt for receipt in receipts if receipt]) == 1
     assert await superuser.fetchval("select revision from registry.camera where camera_id = 'twice'") == 1
+
+
+async def locked_out(superuser: Any) -> int:
+    """Return how many wait for a lock."""
+    return int(await superuser.fetchval("select count(*) from pg_locks where not granted"))
+
+
+async def test_of_two_operators_at_once_one_is_told_to_look_again(client: httpx.AsyncClient, superuser: Any) -> None:
+    await client.post("/v1/cameras", json=body("two-at-once"), headers=OPERATOR)
+    before = await superuser.fetchrow(EVERYTHING)
+    async with superuser.transaction():
+        await superuser.execute("select from registry.camera where camera_id = 'two-at-once' for update")
+        changes = [
+            asyncio.create_task(client.patch("/v1/cameras/two-at-once", json=change, headers=OPERATOR))
+            for change in ({"lanes": 2}, {"lanes": 3})
+        ]
+
+        async def both_wait() -> bool:
+            return await locked_out(superuser) == 2
+
+        await until_async(both_wait, "both have seen the camera and want to change it")
+    won, lost = sorted(await asyncio.gather(*changes), key=lambda answer: answer.status_code)
+    assert (won.status_code, lost.status_code) == (200, 409)
+    assert int(lost.headers["retry-after"]) > 0
+    shown = (await client.get("/v1/cameras/two-at-once", headers=OPERATOR)).json()
+    assert (shown["revision"], shown["lanes"]) == (1, won.json()["camera"]["lanes"])
+    after = await superuser.fetchrow(EVERYTHING)
+    assert [after[name] - before[name] for name in after.keys()] == [0, 1, 1, 1]  # noqa: SIM118 - a record's keys
+
+
+async def test_of_two_imports_of_the_same_cameras_one_is_told(client: httpx.AsyncClient, superuser: Any) -> None:
+    south = ISSUER.header("camera_operator", agency="south")
+    names = [f"both-{number:02}" for number in range(40)]
+    before = await superuser.fetchrow(EVERYTHING)
+    answers = await asyncio.gather(
+        client.post(IMPORT, content=table(*names), headers=OPERATOR | CSV),
+        client.post(IMPORT, content=table(*reversed(names)), headers=south | CSV),
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+    after = await superuser.fetchrow(EVERYTHING)
+    assert [after[name] - before[name] for name in after.keys()] == [40, 40, 40, 40]  # noqa: SIM118 - a record's keys
+    owners = await superuser.fetch("select distinct owner from registry.camera where camera_id like 'both-%'")
+    assert len(owners) == 1
+
+
+IMPORT = "/v1/cameras/import"
+CSV = {"Content-Type": "text/csv"}
+HEADER = "camera_id,name,latitude,longitude,timezone"
+
+
+def table(*names: str) -> bytes:
+    """Return a table of good cameras."""
+    return "\r\n".join([HEADER, *(f"{name},Bridge,38.5,-90.25,America/Chicago" for name in names), ""]).encode()
+
+
+async def test_a_whole_request_of_cameras_is_one_transaction(client: httpx.AsyncClient, superuser: Any) -> None:
+    names = [f"thousand-{number:04}" for number in range(1000)]
+    before = await superuser.fetchrow(EVERYTHING)
+    answer = await client.post(IMPORT, content=table(*names), headers=OPERATOR | CSV)
+    assert answer.status_code == 201, answer.text
+    assert len(answer.text.splitlines()) == 1001
+    after = await superuser.fetchrow(EVERYTHING)
+    assert [after[name] - before[name] for name in after.keys()] == [1000] * 4  # noqa: SIM118 - a record's keys
+    told = await superuser.fetch("select key from registry.outbox where key like 'thousand-%' order by id")
+    assert [row["key"].decode() for row in told] == names
+    transactions = "select count(distinct xmin::text) from registry.camera where camera_id like 'thousand-%'"
+    assert await superuser.fetchval(transactions) == 1
+
+
+async def test_an_import_that_can_not_be_recorded_registers_nothing(client: httpx.AsyncClient, superuser: Any) -> None:
+    before = await superuser.fetchrow(EVERYTHING)
+    async with superuser.transaction():
+        await superuser.execute("select from audit.head for update")
+        refused = await client.post(IMPORT, content=table("unrecorded-1", "unrecorded-2"), headers=OPERATOR | CSV)
+    assert refused.status_code == 503
+    assert await superuser.fetchrow(EVERYTHING) == before
+
+
+async def test_a_table_with_a_certificate_of_another_camera_is_refused_by_row(client: httpx.AsyncClient) -> None:
+    shown = {"proof": "certificate", "certificate_sha256": "5c" * 32}
+    await client.post("/v1/cameras", json=body("with-certificate", **shown), headers=OPERATOR)
+    rows = (
+        f"{HEADER},proof,certificate_sha256\nfree-1,b,1,1,UTC,certificate,{'5c' * 32}\nwith-certificate,b,1,1,UTC,,\n"
+    )
+    for query in ("", "?check_only=true"):
+        answer = await client.post(IMPORT + query, content=rows.encode(), headers=OPERATOR | CSV)
+        assert answer.status_code == 409
+        found = [(flaw["row"], flaw["column"]) for flaw in answer.json()["errors"]]
+        assert found == [(2, "certificate_sha256"), (3, "camera_id")]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 422),
+        (b"\x00" * 10, 422),
+        (HEADER.encode(), 422),
+        (HEADER.encode() + b'\n"open', 422),
+        (HEADER.encode("utf-16"), 422),
+        (table("caf\u00e9"), 422),
+        (HEADER.encode() + b"\nodd,\xff,1,1,UTC\n", 422),
+        (HEADER.encode() + b"\nodd,a\x00b,1,1,UTC\n", 422),
+        (HEADER.encode() + b"\n" + b"x," * 1_000 + b"\n", 422),
+        (table("odd") + b"," * 10 * 2**20, 413),
+        (b"a" * 10 * 2**20, 413),
+    ],
+    ids=range(11),
+)
+async def test_what_is_no_table_registers_nothing_and_is_not_quoted(
+    client: httpx.AsyncClient, superuser: Any, content: bytes, status: int
+) -> None:
+    before = await superuser.fetchrow(EVERYTHING)
+    answer = await client.post(IMPORT, content=content, headers=OPERATOR | CSV)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert "odd" not in answer.text
+    assert await superuser.fetchrow(EVERYTHING) == before
+
+
+async def test_a_table_is_csv_and_a_patch_is_json(client: httpx.AsyncClient) -> None:
+    await client.post("/v1/cameras", json=body("typed"), headers=OPERATOR)
+    for kind in ("application/json", "text/plain", ""):
+        header = OPERATOR | {"Content-Type": kind}
+        assert (await client.post(IMPORT, content=table("typed-2"), headers=header)).status_code == 415
+    for kind, status in (("application/merge-patch+json", 200), ("application/json", 200), ("text/csv", 415)):
+        header = OPERATOR | {"Content-Type": kind}
+        assert (await client.patch("/v1/cameras/typed", content=b"{}", headers=header)).status_code == status
+    flag = await client.post(f"{IMPORT}?check_only=yes", content=table("typed-2"), headers=OPERATOR | CSV)
+    assert flag.status_code == 422
+    assert (await client.get("/v1/cameras/typed-2", headers=OPERATOR)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointer"),
+    [
+        (b"null", ""),
+        (b"[]", ""),
+        (b'[{"op":"replace","path":"/lanes","value":2}]', ""),
+        (b'{"lanes":2,"lanes":3}', ""),
+        (b'{"lanes":NaN}', ""),
+        (b'{"lanes":1' + b"0" * 400 + b"}", "/lanes"),
+        (b'{"latitude":1e999}', ""),
+        (b'{"latitude":1' + b"0" * 300 + b"}", "/latitude"),
+        (b'{"lanes":{"deep":null}}', "/lanes"),
+        (b'{"name":"a\\u0000b"}', "/name"),
+        (b'{"name":null}', "/name"),
+        (b'{"active_until":"9999-12-31T23:59:59-12:00"}', "/active_until"),
+        (b'{"active_from":"2026-02-30T00:00:00Z"}', "/active_from"),
+        (b'{"camera_id":"another"}', ""),
+        (b'{"owner":"south"}', ""),
+        (b'{"key_sha256":"' + b"0" * 64 + b'"}', ""),
+        (b'{"digest_ha1":null}', ""),
+        (b'{"active":true}', ""),
+        (b'{"revision":7}', ""),
+        (b'{"clock_offset_s":60}', "/clock_offset_s"),
+        (b"[" * 60_000, ""),
+    ],
+    ids=range(21),
+)
+async def test_an_odd_patch_changes_nothing(
+    client: httpx.AsyncClient, superuser: Any, patch: bytes, pointer: str
+) -> None:
+    await client.post("/v1/cameras", json=body("patched"), headers=OPERATOR)
+    before = await superuser.fetchrow(EVERYTHING)
+    answer = await client.patch("/v1/cameras/patched", content=patch, headers=OPERATOR | {"Content-Type": JSON})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert pointer in [flaw["pointer"] for flaw in answer.json()["errors"]]
+    assert await superuser.fetchrow(EVERYTHING) == before
+
+
+async def test_a_camera_is_its_own_agencys_and_needs_the_role(client: httpx.AsyncClient, superuser: Any) -> None:
+    await client.post("/v1/cameras", json=body("kept"), headers=OPERATOR)
+    before = await superuser.fetchrow(EVERYTHING)
+    south = ISSUER.header("camera_operator", agency="south")
+    for headers, status in ((south, 404), (ISSUER.header("investigator", "auditor"), 403), ({}, 401)):
+        for method, path, content in (
+            ("GET", "/v1/cameras/kept", None),
+            ("PATCH", "/v1/cameras/kept", {"lanes": 2}),
+            ("POST", "/v1/cameras/kept/keys", {}),
+            ("POST", "/v1/cameras/kept/retire", {}),
+        ):
+            answer = await client.request(method, path, json=content, headers=headers)
+            assert answer.status_code == status, (method, path)
+            assert "kept" not in answer.text
+    for headers, status in ((ISSUER.header("investigator", "auditor"), 403), ({}, 401)):
+        assert (await client.get("/v1/cameras.csv", headers=headers)).status_code == status
+        assert (await client.post(IMPORT, content=table("kept-2"), headers=headers | CSV)).status_code == status
+    exported = (await client.get("/v1/cameras.csv", headers=south)).text
+    assert "kept" not in exported
+    assert await superuser.fetchrow(EVERYTHING) == before

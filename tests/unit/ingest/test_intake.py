@@ -53,6 +53,12 @@ def test_the_owners_days_decide_to_the_microsecond(owner: str, days: int) -> Non
 
 
 @pytest.mark.parametrize("age", [timedelta(), timedelta(days=400), -timedelta(days=1)])
+def test_a_camera_that_is_bound_to_a_format_sends_nothing_else(age: timedelta) -> None:
+    assert verdict(NOW - age, format="hikvision") == Rejected(reason="other_format")
+    assert isinstance(verdict(NOW, format="native"), Detection)
+
+
+@pytest.mark.parametrize("age", [timedelta(), timedelta(days=400), -timedelta(days=1)])
 def test_a_read_of_another_camera_is_rejected_whatever_its_time(age: timedelta) -> None:
     one, _ = camera("cam-1")
     outcomes = [

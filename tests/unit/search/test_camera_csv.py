@@ -141,6 +141,44 @@ def test_a_retired_cameras_row_is_not_registered_anew() -> None:
     assert read(f"{HEADER},active,revision\na,b,1,1,UTC,true,7\n".encode())
 
 
+def test_a_certificate_is_in_one_row() -> None:
+    header, shown = f"{HEADER},proof,certificate_sha256\n", "certificate," + "0a" * 32
+    assert len(read(f"{header}a,b,1,1,UTC,{shown}\nc,d,1,1,UTC,,\ne,f,1,1,UTC,,\n".encode())) == 3
+    assert flaws(f"{header}a,b,1,1,UTC,{shown}\nc,d,1,1,UTC,{shown}\n") == [(3, "certificate_sha256")]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("a\0,b,1,1,UTC", "camera_id"),
+        ("a,b\0c,1,1,UTC", "name"),
+        ('a,"b\nc\0",1,1,UTC', "name"),
+        ("a,b,=1+1,1,UTC", "latitude"),
+        ("=1,b,1,1,UTC", "camera_id"),
+        ("a,b," + "9" * 400 + ",1,UTC", "latitude"),
+        ("a,b,1e999,1,UTC", "latitude"),
+        ("a,b,0x10,1,UTC", "latitude"),
+        ("a,b,1_0,1,UTC", "latitude"),
+        ("a,b,\N{ARABIC-INDIC DIGIT ONE},1,UTC", "latitude"),
+        ("a,b,inf,1,UTC", "latitude"),
+        ("a,b,1,1,=cmd|'/C calc'!A0", "timezone"),
+    ],
+)
+def test_an_odd_cell_is_a_flaw_of_its_column(row: str, column: str) -> None:
+    assert flaws(f"{HEADER}\n{row}\n") == [(2, column)]
+
+
+def test_a_name_that_looks_like_a_formula_is_a_name() -> None:
+    for cell, name in (("=1+1", "=1+1"), ("'=1+1", "=1+1"), ("'Twas here", "'Twas here"), ('"a\n b"', "a b")):
+        ((_, camera),) = read(f"{HEADER}\na,{cell},1,1,UTC\n".encode())
+        assert camera.name == name
+
+
+def test_rows_are_numbered_as_records() -> None:
+    text = f'{HEADER}\r\n\r\n"a","two\r\nlines",1,1,UTC\r\nB,b,1,1,UTC\r\n'
+    assert flaws(text) == [(4, "camera_id")]
+
+
 def test_a_table_has_its_limits() -> None:
     row = "c-{},b,1,1,UTC\n"
     assert len(read((HEADER + "\n" + "".join(row.format(n) for n in range(MAX_ROWS))).encode())) == MAX_ROWS

@@ -66,6 +66,12 @@ def test_a_good_body_is_a_camera() -> None:
         ("clock_uncertainty_s", -1),
         ("clock_uncertainty_s", 3601),
         ("owner", "North!"),
+        ("active_from", "0001-01-01T00:00:00+14:00"),
+        ("active_until", "9999-12-31T23:59:59-12:00"),
+        ("active_until", 1e300),
+        ("lanes", 10**30),
+        ("latitude", 10**400),
+        ("network", "County!"),
     ],
 )
 def test_each_member_is_held_to_its_shape_with_help(name: str, value: Any) -> None:
