@@ -18,7 +18,8 @@ GATEWAY_ITEMS: Final = Metric(
 )
 GATEWAY_REFUSED: Final = Metric(
     "platetrail_gateway_refused_total",
-    "Requests that were refused before their body was read, by reason: nobody's key, a wrong one, a retired camera's.",
+    "Requests that were refused before their body was read, by reason: nobody's key, a wrong key or proof, a camera "
+    "that is retired or outside its active period.",
     ("reason",),
 )
 MATCHER_READS: Final = Metric(

@@ -1,34 +1,84 @@
-"""`platetrail camera`: register cameras and list them."""
+"""`platetrail camera`: register cameras of one's agency, show, change, re-key and retire them."""
 
-from collections.abc import Iterable, Mapping
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from schemas.cameras import DEFAULT_CLOCK_UNCERTAINTY_S
-from services.cli.options import SearchUrl, TokenFile, write_private
+from schemas.cameras import FORMATS, ClockUse, Format, Handling, Proof
+from services.cli import camera_table
+from services.cli.camera_tables import camera_card, cameras_table
+from services.cli.failures import USAGE, Failure
+from services.cli.options import SearchUrl, TokenFile, moment, write_private
 
+CameraId = Annotated[str, typer.Argument(help="The camera's id.")]
+Name = Annotated[str | None, typer.Option(help="What people call the place.")]
+Latitude = Annotated[float | None, typer.Option(min=-90, max=90, help="Degrees, WGS 84.")]
+Longitude = Annotated[float | None, typer.Option(min=-180, max=180, help="Degrees, WGS 84.")]
+Zone = Annotated[str | None, typer.Option(help="IANA name, such as America/Denver.")]
+Heading = Annotated[float | None, typer.Option(min=0, max=360, help="Degrees clockwise from north.")]
+Lanes = Annotated[int | None, typer.Option(min=1, help="How many lanes it watches.")]
+Clock = Annotated[
+    ClockUse | None,
+    typer.Option(
+        help="Believe its times; correct them by --clock-offset; or use times of arrival (trusted unless set)."
+    ),
+]
+ClockOffset = Annotated[float | None, typer.Option(help="Seconds to add to its times (with --clock offset).")]
+ClockUncertainty = Annotated[
+    float | None, typer.Option(min=0, help="Seconds by which its times may be wrong either way (2 unless set).")
+]
+Bound = Annotated[
+    Format | None,
+    typer.Option("--format", metavar="FORMAT", help=f"What it sends, if nothing else: {', '.join(FORMATS)}."),
+]
+Handled = Annotated[
+    Handling | None,
+    typer.Option(help="Keep its reads as your rules say, or match and discard them (standard unless set)."),
+]
+Network = Annotated[str | None, typer.Option(help="The camera network that may send its reads for it.")]
+ActiveFrom = Annotated[str | None, typer.Option(help="When it may begin to push: RFC 3339 with an offset, or `now`.")]
+ActiveUntil = Annotated[str | None, typer.Option(help="From when on it may push no more.")]
+Proving = Annotated[
+    Proof | None,
+    typer.Option(help="How it proves itself; what its format permits is in docs/cameras.md (key unless set)."),
+]
+Certificate = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Its certificate (PEM), with --proof certificate.")
+]
+KeyFile = Annotated[Path | None, typer.Option(help="Write the key to this file (0600) instead of showing it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it came.")]
+UNSETTABLE: Final = (
+    "heading", "lanes", "format", "network", "active-from", "active-until",
+    "clock", "clock-offset", "clock-uncertainty", "handling",
+)  # fmt: skip
+"""Members that `change --unset` takes back to their default."""
 
-class ClockName(StrEnum):
-    """How far a camera's clock is believed."""
-
-    TRUSTED = "trusted"
-    OFFSET = "offset"
-    ARRIVAL = "arrival"
+MEMBERS: Final = {
+    "heading": "heading_deg",
+    "clock": "clock_use",
+    "clock-offset": "clock_offset_s",
+    "clock-uncertainty": "clock_uncertainty_s",
+    "active-from": "active_from",
+    "active-until": "active_until",
+}
+"""Members that have another name in a body than on the command line."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="Register cameras, list them.", no_args_is_help=True, rich_markup_mode="markdown")
+    says = "Register cameras, show, change, re-key and retire them; many at once from CSV."
+    group = typer.Typer(help=says, no_args_is_help=True, rich_markup_mode="markdown")
     group.command("add")(add)
-    group.command("list")(show)
+    group.command("list")(show_all)
+    group.command("show")(show)
+    group.command("change")(change)
+    group.command("rotate-key")(rotate_key)
     group.command("retire")(retire)
+    camera_table.add_to(group)
     app.add_typer(group, name="camera", rich_help_panel="Camera operators")
 
 
@@ -39,67 +89,196 @@ def add(
     longitude: Annotated[float, typer.Option(min=-180, max=180, help="Degrees, WGS 84.")],
     timezone: Annotated[str, typer.Option(help="IANA name, such as America/Denver.")],
     url: SearchUrl,
-    heading: Annotated[float | None, typer.Option(min=0, max=360, help="Degrees clockwise from north.")] = None,
-    clock: Annotated[
-        ClockName, typer.Option(help="Believe its times; correct them by --clock-offset; or use times of arrival.")
-    ] = ClockName.TRUSTED,
-    clock_offset: Annotated[float, typer.Option(help="Seconds to add to its times (with --clock offset).")] = 0.0,
-    clock_uncertainty: Annotated[
-        float, typer.Option(min=0, help="Seconds by which its times may be wrong either way.")
-    ] = DEFAULT_CLOCK_UNCERTAINTY_S,
-    key_file: Annotated[
-        Path | None, typer.Option(help="Write the key to this file (0600) instead of showing it.")
-    ] = None,
+    heading: Heading = None,
+    lanes: Lanes = None,
+    format_: Bound = None,
+    clock: Clock = None,
+    clock_offset: ClockOffset = None,
+    clock_uncertainty: ClockUncertainty = None,
+    handling: Handled = None,
+    network: Network = None,
+    active_from: ActiveFrom = None,
+    active_until: ActiveUntil = None,
+    proof: Proving = None,
+    certificate: Certificate = None,
+    key_file: KeyFile = None,
     token_file: TokenFile = None,
 ) -> None:
     """Register a camera of your agency and show its key, once.
 
-    The key is what the camera sends as `Authorization: Bearer …`; Platetrail keeps only its hash. Needs a token with
-    the role camera_operator. The change is on the record.
+    The key is what the camera sends as `Authorization: Bearer …`, as password of HTTP Basic or Digest (the user is its
+    id), or in the path; Platetrail keeps only its hash. Needs a token with the role camera_operator. The change is on
+    the record.
 
-    **Example**
+    **Examples**
 
         platetrail camera add i70-west-12 --name "I-70 west, km 12" --latitude 39.74 --longitude -105.21 \\
             --timezone America/Denver --key-file i70-west-12.key
+
+        platetrail camera add gate-3 --name "Gate 3" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --format hikvision --proof digest --clock offset --clock-offset -3600 --key-file gate-3.key
+
+        platetrail camera add gate-4 --name "Gate 4" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --proof certificate --certificate gate-4.pem
     """
     from services.cli.client import Service, read_token
 
-    body: dict[str, Any] = {
-        "camera_id": camera_id,
-        "name": name,
-        "latitude": latitude,
-        "longitude": longitude,
-        "timezone": timezone,
-        "clock_use": clock.value,
-        "clock_offset_s": clock_offset,
-        "clock_uncertainty_s": clock_uncertainty,
-    }
-    if heading is not None:
-        body["heading_deg"] = heading
+    body = _given(
+        camera_id=camera_id,
+        name=name,
+        latitude=latitude,
+        longitude=longitude,
+        timezone=timezone,
+        heading_deg=heading,
+        lanes=lanes,
+        format=format_,
+        clock_use=clock,
+        clock_offset_s=clock_offset,
+        clock_uncertainty_s=clock_uncertainty,
+        handling=handling,
+        network=network,
+        active_from=_moment(active_from),
+        active_until=_moment(active_until),
+        proof=proof,
+        certificate_sha256=_fingerprint(certificate),
+    )
     with Service("search", url, read_token(token_file)) as service:
         key = register(service, body)
-    console = Console(stderr=True, soft_wrap=True)
-    if key_file is None:
-        console.print(f"Camera {camera_id} is registered. Its key is shown this once:", markup=False)
-        typer.echo(key)
-        return
-    write_private(key_file, key.encode() + b"\n")
-    console.print(f"Camera {camera_id} is registered; its key is in {key_file}.", markup=False)
+    _hand_over(f"Camera {camera_id} is registered", key, key_file)
 
 
-def register(service: Any, body: dict[str, Any]) -> str:
-    """Register a camera and return its key. Raises Failure."""
+def register(service: Any, body: dict[str, Any]) -> str | None:
+    """Register a camera and return its key, if it has one. Raises Failure."""
     import msgspec
 
-    key: str = msgspec.json.decode(service.post("/v1/cameras", body))["key"]
+    key: str | None = msgspec.json.decode(service.post("/v1/cameras", body))["key"]
     return key
 
 
-def retire(
-    camera_id: Annotated[str, typer.Argument(help="The camera's id.")],
+def show_all(url: SearchUrl, as_json: AsJson = False, token_file: TokenFile = None) -> None:
+    """List the cameras of your agency. Needs a token with the role camera_operator.
+
+    **Example**
+
+        platetrail camera list --json
+    """
+    answer = _get(url, token_file, "/v1/cameras")
+    if as_json:
+        typer.echo(answer.decode())
+        return
+    Console().print(cameras_table(_decoded(answer)["cameras"]))
+
+
+def show(camera_id: CameraId, url: SearchUrl, as_json: AsJson = False, token_file: TokenFile = None) -> None:
+    """Show all that the registry knows of a camera of your agency, but for its key.
+
+    **Example**
+
+        platetrail camera show i70-west-12
+    """
+    answer = _get(url, token_file, _path(camera_id))
+    if as_json:
+        typer.echo(answer.decode())
+        return
+    Console().print(camera_card(_decoded(answer)))
+
+
+def change(
+    camera_id: CameraId,
     url: SearchUrl,
+    name: Name = None,
+    latitude: Latitude = None,
+    longitude: Longitude = None,
+    timezone: Zone = None,
+    heading: Heading = None,
+    lanes: Lanes = None,
+    format_: Bound = None,
+    clock: Clock = None,
+    clock_offset: ClockOffset = None,
+    clock_uncertainty: ClockUncertainty = None,
+    handling: Handled = None,
+    network: Network = None,
+    active_from: ActiveFrom = None,
+    active_until: ActiveUntil = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"Back to the default: {', '.join(UNSETTABLE)}. May be given again."),
+    ] = None,
     token_file: TokenFile = None,
 ) -> None:
+    """Change a camera of your agency: what you name changes, the rest stays.
+
+    It counts for reads that arrive a second or so later, without a restart. The change is on the record. How a camera
+    proves itself is changed by `rotate-key`.
+
+    **Examples**
+
+        platetrail camera change i70-west-12 --latitude 39.742 --longitude -105.215 --heading 270
+
+        platetrail camera change i70-west-12 --clock offset --clock-offset 3600
+
+        platetrail camera change i70-west-12 --unset clock --unset clock-offset --unset lanes
+    """
+    from services.cli.client import Service, read_token
+
+    patch = _given(
+        name=name,
+        latitude=latitude,
+        longitude=longitude,
+        timezone=timezone,
+        heading_deg=heading,
+        lanes=lanes,
+        format=format_,
+        clock_use=clock,
+        clock_offset_s=clock_offset,
+        clock_uncertainty_s=clock_uncertainty,
+        handling=handling,
+        network=network,
+        active_from=_moment(active_from),
+        active_until=_moment(active_until),
+    )
+    if not set(unset or ()) <= set(UNSETTABLE):
+        raise typer.BadParameter(f"it is one of {', '.join(UNSETTABLE)}", param_hint="--unset")
+    taken_back = {MEMBERS.get(one, one) for one in unset or ()}
+    if taken_back & patch.keys():
+        raise typer.BadParameter("a member can't be set and unset at once", param_hint="--unset")
+    if not patch and not taken_back:
+        raise typer.BadParameter("name what is to change; see --help")
+    with Service("search", url, read_token(token_file)) as service:
+        answer = service.patch(_path(camera_id), {**patch, **dict.fromkeys(taken_back)})
+    changed = _decoded(answer)
+    said = f"changed (entry {changed['receipt']['index']})" if changed["receipt"] else "as it was: nothing to change"
+    Console(stderr=True, soft_wrap=True).print(f"Camera {camera_id} is {said}.", markup=False, highlight=False)
+    Console().print(camera_card(changed["camera"]))
+
+
+def rotate_key(
+    camera_id: CameraId,
+    url: SearchUrl,
+    proof: Annotated[Proof | None, typer.Option(help="From now on it proves itself so; without it, as before.")] = None,
+    certificate: Certificate = None,
+    key_file: KeyFile = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Give a camera of your agency a new key, or another way to prove itself. The old key ends within seconds.
+
+    The change is on the record.
+
+    **Examples**
+
+        platetrail camera rotate-key i70-west-12 --key-file i70-west-12.key
+
+        platetrail camera rotate-key gate-3 --proof digest --key-file gate-3.key
+    """
+    from services.cli.client import Service, read_token
+
+    body = _given(proof=proof, certificate_sha256=_fingerprint(certificate))
+    with Service("search", url, read_token(token_file)) as service:
+        answer = service.post(f"{_path(camera_id)}/keys", body)
+    _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", _decoded(answer)["key"], key_file)
+
+
+def retire(camera_id: CameraId, url: SearchUrl, token_file: TokenFile = None) -> None:
     """Retire a camera of your agency: its key is refused from then on. What it read stays as long as your rules say.
 
     **Example**
@@ -109,41 +288,58 @@ def retire(
     from services.cli.client import Service, read_token
 
     with Service("search", url, read_token(token_file)) as service:
-        service.post(f"/v1/cameras/{quote(camera_id, safe='')}/retire", {})
+        service.post(f"{_path(camera_id)}/retire", {})
     Console(stderr=True, soft_wrap=True).print(f"Camera {camera_id} is retired.", markup=False)
 
 
-def show(
-    url: SearchUrl,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as it came.")] = False,
-    token_file: TokenFile = None,
-) -> None:
-    """List the cameras of your agency. Needs a token with the role camera_operator.
-
-    **Example**
-
-        platetrail camera list --json
-    """
-    import msgspec
-
+def _get(url: str, token_file: Path | None, path: str) -> bytes:
     from services.cli.client import Service, read_token
 
     with Service("search", url, read_token(token_file)) as service:
-        answer = service.get("/v1/cameras")
-    if as_json:
-        typer.echo(answer.decode())
-        return
-    Console().print(cameras_table(msgspec.json.decode(answer)["cameras"]))
+        return service.get(path)
 
 
-def cameras_table(cameras: Iterable[Mapping[str, Any]]) -> Table:
-    """Return cameras as a table; the ids are whole, to be copied."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("camera", no_wrap=True)
-    for heading in ("name", "position", "time zone", "clock", "active"):
-        table.add_column(heading, overflow="fold")
-    for one in cameras:
-        position = f"{one['latitude']:.4f}, {one['longitude']:.4f}"
-        clock = f"{one['clock_use']}, ±{one['clock_uncertainty_s']:g} s"
-        table.add_row(one["camera_id"], one["name"], position, one["timezone"], clock, "yes" if one["active"] else "no")
-    return table
+def _path(camera_id: str) -> str:
+    return f"/v1/cameras/{quote(camera_id, safe='')}"
+
+
+def _decoded(answer: bytes) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.json.decode(answer, type=dict[str, Any])
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    """Return the members that have a value."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _moment(text: str | None) -> str | None:
+    at: datetime | None = None if text is None else moment(text)
+    return None if at is None else at.isoformat()
+
+
+def _fingerprint(certificate: Path | None) -> str | None:
+    """Return the SHA-256 (hex) of a certificate in a PEM file. Raises Failure."""
+    if certificate is None:
+        return None
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        return load_pem_x509_certificate(certificate.read_bytes()).fingerprint(SHA256()).hex()
+    except (OSError, ValueError) as error:
+        raise Failure(f"the certificate cannot be read as PEM ({type(error).__name__})", USAGE) from None
+
+
+def _hand_over(said: str, key: str | None, key_file: Path | None) -> None:
+    """Give a key out, once: into a file, or on standard output with everything else on standard error."""
+    console = Console(stderr=True, soft_wrap=True)
+    if key is None:
+        console.print(f"{said}. It proves itself by its certificate: there is no key.", markup=False)
+    elif key_file is None:
+        console.print(f"{said}. Its key is shown this once:", markup=False)
+        typer.echo(key)
+    else:
+        write_private(key_file, key.encode() + b"\n")
+        console.print(f"{said}; its key is in {key_file}.", markup=False)

@@ -22,6 +22,16 @@ class _Problem(msgspec.Struct):
     errors: list[dict[str, Any]] = []
 
 
+class Refused(Failure):
+    """The service refused: `said` is the reason in one line, `errors` each thing that it found wrong."""
+
+    def __init__(self, said: str, line: str, errors: list[dict[str, Any]]) -> None:
+        """Know the reason, with and without what was wrong in particular."""
+        super().__init__(line, REFUSED)
+        self.said: Final = said
+        self.errors: Final = errors
+
+
 class Service:
     """One service of a running installation. Use as a context manager."""
 
@@ -53,6 +63,15 @@ class Service:
         headers = {"Content-Type": "application/json", "Accept": accept}
         return self._send("POST", path, content=msgspec.json.encode(body), headers=headers)
 
+    def patch(self, path: str, changes: Any) -> bytes:
+        """Return the body of the answer to a JSON merge patch. Raises Failure unless it is a success."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return self._send("PATCH", path, content=msgspec.json.encode(changes), headers=headers)
+
+    def post_as(self, path: str, body: bytes, media_type: str, params: Mapping[str, str | int] | None = None) -> bytes:
+        """Return the body of the answer to a POST of bytes. Raises Failure unless it is a success."""
+        return self._send("POST", path, content=body, headers={"Content-Type": media_type}, params=dict(params or {}))
+
     def _send(self, method: str, path: str, **arguments: Any) -> bytes:
         try:
             answer = self._client.request(method, path, **arguments)
@@ -61,17 +80,28 @@ class Service:
             raise Failure(text, UNAVAILABLE) from None
         if answer.is_success:
             return answer.content
-        raise Failure(explain(self._name, answer), UNAVAILABLE if answer.status_code >= 500 else REFUSED)
+        line = explain(self._name, answer)
+        if answer.status_code >= 500:
+            raise Failure(line, UNAVAILABLE)
+        raise Refused(_first_words(self._name, answer), line, _problem(answer).errors)
+
+
+def _problem(answer: httpx.Response) -> _Problem:
+    try:
+        return msgspec.json.decode(answer.content, type=_Problem)
+    except msgspec.DecodeError:
+        return _Problem()
+
+
+def _first_words(name: str, answer: httpx.Response) -> str:
+    said = _problem(answer)
+    return f"the {name} service answered {answer.status_code}: {said.detail or said.title or answer.reason_phrase}"
 
 
 def explain(name: str, answer: httpx.Response) -> str:
     """Return an error answer as one line."""
-    try:
-        said = msgspec.json.decode(answer.content, type=_Problem)
-    except msgspec.DecodeError:
-        said = _Problem()
-    line = f"the {name} service answered {answer.status_code}: {said.detail or said.title or answer.reason_phrase}"
-    for one in said.errors:
+    line = _first_words(name, answer)
+    for one in _problem(answer).errors:
         place = str(one.get("pointer", "")).removeprefix("/").replace("/", ".")
         line += f" [{place}: {one.get('detail', '')}]" if place else f" [{one.get('detail', '')}]"
     if answer.status_code == 401:

@@ -20,6 +20,7 @@ from tests.support.demo import DemoRun
 
 Platetrail = Callable[..., subprocess.CompletedProcess[str]]
 
+IMPORT = ("camera", "import", "in.csv", "--keys", "keys.csv")
 ASK = ("search", "trajectory", "--purpose", "stolen_vehicle", "--authority", "none", "--from", "4d")
 
 
@@ -147,6 +148,70 @@ def test_an_operator_registers_lists_and_retires_a_camera(platetrail: Platetrail
     assert [one["active"] for one in listed] == [False]
 
 
+def test_an_operator_changes_and_re_keys_a_camera(platetrail: Platetrail, tmp_path: Path) -> None:
+    operator = token(platetrail, "camera_operator", "otto", "some-agency")
+
+    def camera(*words: str) -> subprocess.CompletedProcess[str]:
+        return platetrail("camera", *words, PLATETRAIL_TOKEN=operator)
+
+    place = ("--latitude", "39.7", "--longitude", "-105.2", "--timezone", "America/Denver")
+    more = ("--format", "axis", "--lanes", "3", "--heading", "90", "--clock", "offset", "--clock-offset", "-60")
+    until = ("--active-until", "2100-01-01T00:00:00Z", "--network", "county", "--handling", "standard")
+    added = camera("add", "test-cam-2", "--name", "A gate", *place, *more, *until, "--key-file", "first.key")
+    assert added.returncode == 0, added.stderr
+    shown = camera("show", "test-cam-2")
+    assert shown.returncode == 0, shown.stderr
+    for text in ("39.700000, -105.200000", "offset -60 s, ±2 s", "axis", "county", "… to 2100-01-01T00:00:00Z", "ptk_"):
+        assert text in shown.stdout
+    changed = camera("change", "test-cam-2", "--latitude", "40", "--unset", "lanes", "--unset", "network")
+    assert changed.returncode == 0, changed.stderr
+    assert "is changed (entry" in changed.stderr
+    again = camera("change", "test-cam-2", "--latitude", "40")
+    assert "nothing to change" in again.stderr
+    now = json.loads(camera("show", "test-cam-2", "--json").stdout)
+    assert (now["latitude"], now["lanes"], now["network"], now["revision"]) == (40.0, None, None, 1)
+    rotated = camera("rotate-key", "test-cam-2", "--proof", "url", "--key-file", "second.key")
+    assert rotated.returncode == 0, rotated.stderr
+    assert (tmp_path / "second.key").read_text().startswith("ptu_")
+    assert (tmp_path / "second.key").stat().st_mode & 0o077 == 0
+    assert "ptu_" in camera("show", "test-cam-2").stdout
+    refused = camera("change", "test-cam-2", "--format", "native")
+    assert refused.returncode == 3
+    assert "[proof: " in refused.stderr
+    assert camera("show", "nobodys").returncode == 3
+
+
+def test_an_operator_imports_and_exports_cameras(platetrail: Platetrail, tmp_path: Path) -> None:
+    operator = token(platetrail, "camera_operator", "otto", "table-agency")
+
+    def camera(*words: str) -> subprocess.CompletedProcess[str]:
+        return platetrail("camera", *words, PLATETRAIL_TOKEN=operator)
+
+    header = "camera_id,name,latitude,longitude,timezone,lanes"
+    good = "table-1,North gate,39.7,-105.2,America/Denver,2\n"
+    (tmp_path / "in.csv").write_text(f"{header}\n{good}table-2,South gate,hunter2,-105.2,Denver,0\n")
+    for words in (("--check",), ("--keys", "keys.csv")):
+        flawed = camera("import", "in.csv", *words)
+        assert flawed.returncode == 3
+        for word in ("latitude", "timezone", "lanes", "what would be right", "No camera was registered"):
+            assert word in flawed.stderr
+        assert "hunter2" not in flawed.stdout + flawed.stderr
+        assert not (tmp_path / "keys.csv").exists()
+    (tmp_path / "in.csv").write_text(f"{header}\n{good}table-2,South gate,39.6,-105.2,America/Denver,\n")
+    assert "Nothing was registered" in camera("import", "in.csv", "--check").stderr
+    imported = camera("import", "in.csv", "--keys", "keys.csv")
+    assert imported.returncode == 0, imported.stderr
+    assert "2 cameras are registered" in imported.stderr
+    keys = (tmp_path / "keys.csv").read_text().splitlines()
+    assert (keys[0], len(keys)) == ("camera_id,key,entry", 3)
+    assert (tmp_path / "keys.csv").stat().st_mode & 0o077 == 0
+    assert "ptk_" not in imported.stdout + imported.stderr
+    exported = camera("export")
+    assert exported.stdout.splitlines()[1].startswith("table-1,North gate,39.7,-105.2,America/Denver,")
+    assert camera("export", "--out", "out.csv").returncode == 0
+    assert (tmp_path / "out.csv").read_bytes().decode().splitlines() == exported.stdout.splitlines()
+
+
 def test_refusals_are_one_line_with_exit_code_3(platetrail: Platetrail, plate: str) -> None:
     auditor = token(platetrail, "auditor")
     ran = platetrail(*ASK, text=f"{plate}\nX-1\n", PLATETRAIL_TOKEN=auditor)
@@ -167,12 +232,16 @@ def test_refusals_are_one_line_with_exit_code_3(platetrail: Platetrail, plate: s
     assert "PLATETRAIL_TOKEN" in ran.stderr
 
 
-def test_a_service_that_is_away_is_exit_code_4(platetrail: Platetrail) -> None:
+def test_a_service_that_is_away_is_exit_code_4(platetrail: Platetrail, tmp_path: Path) -> None:
     ran = platetrail("audit", "list", "--url", "http://127.0.0.1:9", PLATETRAIL_TOKEN="x")
     assert ran.returncode == 4
     assert "does not answer" in ran.stderr
     ran = platetrail("audit", "verify", PLATETRAIL_AUDITING_DATABASE_URL="postgresql://x:y@127.0.0.1:9/z")
     assert ran.returncode == 4
+    (tmp_path / "in.csv").write_text("camera_id,name\n")
+    ran = platetrail(*IMPORT, "--url", "http://127.0.0.1:9", PLATETRAIL_TOKEN="x")
+    assert ran.returncode == 4
+    assert not (tmp_path / "keys.csv").exists()  # it was made before the service was asked
 
 
 def test_a_simulation_pushes_with_the_cameras_keys(platetrail: Platetrail, running: DemoRun, tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class Field(NamedTuple):
         assert answer.status_code == 201, answer.text
         return answer.json()["camera"]["camera_id"], answer.json()["key"]
 
+    async def imported(self, content: bytes, query: str = "", agency: str = "north") -> httpx.Response:
+        header = self.header(agency) | {"Content-Type": "text/csv"}
+        return await self.registry.post(f"/v1/cameras/import{query}", content=content, headers=header)
+
     async def push(self, key: str, **changes: Any) -> httpx.Response:
         read = {"captured_at": (datetime.now(UTC) - timedelta(seconds=30)).isoformat(), "plate": PLATE, **changes}
         return await self.gateway.post("/v1/detections", json=read, headers={"Authorization": f"Bearer {key}"})
@@ -173,8 +177,7 @@ async def test_fifty_cameras_are_imported_once_the_table_is_right(field: Field) 
     rows[6] |= {"latitude": "39,5", "lanes": 0}
     rows[30] |= {"camera_id": rows[29]["camera_id"]}
     rows[49] |= {"timezone": "Denver"}
-    send = {"headers": field.header() | {"Content-Type": "text/csv"}}
-    refused = await field.registry.post("/v1/cameras/import", content=table(rows), **send)
+    refused = await field.imported(table(rows))
     assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
     found = [(flaw["row"], flaw["column"]) for flaw in refused.json()["errors"]]
     assert found == [(8, "latitude"), (8, "lanes"), (32, "camera_id"), (51, "timezone")]
@@ -183,9 +186,9 @@ async def test_fifty_cameras_are_imported_once_the_table_is_right(field: Field) 
     rows[6] |= {"latitude": 39.5, "lanes": 2}
     rows[30] |= {"camera_id": new_id()}
     rows[49] |= {"timezone": "America/Denver"}
-    checked = await field.registry.post("/v1/cameras/import?check_only=true", content=table(rows), **send)
+    checked = await field.imported(table(rows), "?check_only=true")
     assert (checked.status_code, lines(checked.text)) == (200, [])
-    made = await field.registry.post("/v1/cameras/import", content=table(rows), **send)
+    made = await field.imported(table(rows))
     assert (made.status_code, made.headers["cache-control"]) == (201, "no-store")
     given = {one["camera_id"]: one for one in lines(made.text)}
     assert list(given) == [one["camera_id"] for one in rows]
@@ -195,7 +198,7 @@ async def test_fifty_cameras_are_imported_once_the_table_is_right(field: Field) 
         assert read.camera_id == one["camera_id"]
         assert read.captured_at - read.claimed_at == timedelta(seconds=-3600.5 if one["clock_use"] else 0)
 
-    again = await field.registry.post("/v1/cameras/import", content=table(rows[:2]), **send)
+    again = await field.imported(table(rows[:2]))
     assert again.status_code == 409
     assert [(flaw["row"], flaw["column"]) for flaw in again.json()["errors"]] == [(2, "camera_id"), (3, "camera_id")]
 
@@ -213,8 +216,7 @@ async def test_fifty_cameras_are_imported_once_the_table_is_right(field: Field) 
     writer = csv.DictWriter(text, list(moved[0]))
     writer.writeheader()
     writer.writerows(moved)
-    other = {"headers": field.header("south") | {"Content-Type": "text/csv"}}
-    copied = await field.registry.post("/v1/cameras/import", content=text.getvalue().encode(), **other)
+    copied = await field.imported(text.getvalue().encode(), agency="south")
     assert copied.status_code == 201, copied.text
     told = ("camera_id", "owner", "key_prefix", "registered_at")
     kept = [{name: cell for name, cell in one.items() if name not in told} for one in exported]

@@ -66,6 +66,11 @@ def test_every_command_is_there() -> None:
         "camera add",
         "camera list",
         "camera retire",
+        "camera show",
+        "camera change",
+        "camera rotate-key",
+        "camera import",
+        "camera export",
         "audit list",
         "audit verify",
         "db init",
@@ -135,6 +140,36 @@ def test_unusable_settings_are_named_and_not_shown(platetrail: Runner, monkeypat
     ran = platetrail("db", "migrate")
     assert ran.code == 2
     assert ran.err.strip() == "platetrail: unusable settings: PLATETRAIL_LISTEN_PORT (int_parsing)"
+
+
+CHANGE = ("camera", "change", "gate-1", "--url", "http://127.0.0.1:9", "--token-file", os.devnull)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "name what is to change"),
+        (("--lanes", "2", "--unset", "lanes"), "set and unset at once"),
+        (("--active-from", "2026-01-01"), "needs its offset"),
+        (("--unset", "camera_id"), "--unset"),
+    ],
+)
+def test_a_change_that_means_nothing_is_not_sent(platetrail: Runner, more: tuple[str, ...], said: str) -> None:
+    ran = platetrail(*CHANGE, *more)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_keys_of_an_import_go_into_a_new_file(platetrail: Runner, tmp_path: Path) -> None:
+    (tmp_path / "cameras.csv").write_text("camera_id,name\n")
+    (tmp_path / "old.csv").write_text("precious")
+    (tmp_path / "token").write_text("x")
+    token = ("--token-file", str(tmp_path / "token"), "--url", "http://127.0.0.1:9")
+    words = ("camera", "import", str(tmp_path / "cameras.csv"), *token)
+    assert platetrail(*words).code == 2
+    ran = platetrail(*words, "--keys", str(tmp_path / "old.csv"))
+    assert (ran.code, (tmp_path / "old.csv").read_text()) == (2, "precious")
+    assert "never overwritten" in ran.err
 
 
 NOW = datetime(2026, 7, 2, 12, tzinfo=UTC)

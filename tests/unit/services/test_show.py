@@ -11,7 +11,7 @@ from schemas.queries import Answer
 from schemas.sightings import Trait
 from services.cli import show
 from services.cli.braille import BLANK, draw
-from services.cli.camera import cameras_table
+from services.cli.camera_tables import cameras_table
 from tests.unit.services.answers import STOPS, answer, leg
 
 
