@@ -23,6 +23,7 @@ from ingest.gateway import DETECTIONS_PATH, WEBHOOKS
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Attribute, Detection
+from schemas.sightings import Sighting
 from services.demo.kafka import Kafka
 from services.demo.process import stop_all
 from services.gateway import build
@@ -36,6 +37,8 @@ from tests.support.topics import make_topics
 from tests.support.wait import until_async
 from tests.support.walk import JSON, PLATES, Pushed, Walk, marked
 from tests.unit.ingest.formats.expected import EXPECTED
+from tests.unit.ingest.formats.sightings import SEEN, reads, stated
+from tests.unit.ingest.formats.test_sightings import fields
 
 UNLISTED: Final = "XKWTVN"
 LISTED_MARK: Final = "XKWTVM"
@@ -83,6 +86,10 @@ class Left(NamedTuple):
     def detections(self, way: str) -> list[Detection]:
         """Return what is in the topic of the camera of a way."""
         return [one for one in self._of("detections", Detection) if one.camera_id == self._camera_id(way)]
+
+    def sightings(self, way: str) -> list[Sighting]:
+        """Return what became of them."""
+        return [one for one in self._of("sightings", Sighting) if one.camera_id == self._camera_id(way)]
 
     def letters(self, way: str) -> list[DeadLetter]:
         """Return the dead letters of the camera of a way."""
@@ -284,6 +291,24 @@ def test_every_read_went_all_the_way(left: Left, way: str) -> None:
     for push in left.pushed(way):
         expected = 422 if push.name in FAULTY else table.ANSWERS[push.name.partition("/")[0]].status
         assert push.status == expected, push.name
+
+
+def test_every_sample_became_the_sightings_of_the_table(left: Left) -> None:
+    """Through the real processes, with markers all around it."""
+    made = {one.pass_id: one for one in left.sightings("leaves")}
+    found = left.detections("leaves")
+    own, _ = left.walk.cameras["leaves"]
+    in_order = [(name, seen, read) for name in SEEN for seen, read in zip(SEEN[name], reads(name), strict=True)]
+    assert [one.format for one in found] == [name.partition("/")[0] for name, _, _ in sorted(in_order, key=_by_name)]
+    for detection, (name, seen, read) in zip(found, sorted(in_order, key=_by_name), strict=True):
+        sighting = made[detection.event_id]
+        assert fields(sighting) == fields(stated(seen, read, sighting, own)), name
+        assert sighting.captured_at == detection.claimed_at
+        assert 0 < sighting.skew_s < 600
+
+
+def _by_name(row: tuple[str, Any, Any]) -> str:
+    return row[0]
 
 
 @pytest.mark.parametrize(

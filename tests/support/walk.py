@@ -124,9 +124,13 @@ class Walk:
         self.pushed.append(Pushed(way, name, answer.status_code, repr(answer.headers.raw).encode() + answer.content))
 
     def body(self, name: str, age: timedelta) -> bytes:
-        """Return a sample with its times moved by one amount, so that its first read is `age` old."""
+        """Return a sample with its times moved by one amount, so that its first read is about `age` old.
+
+        Each is a second later than the one before: some are of one object, which would be one event otherwise.
+        """
         claimed = [outcome.claimed_at for outcome in EXPECTED[name] if isinstance(outcome, Read)]
-        return samples.moved(name, self.now - age - (claimed[0] if claimed else self.now).replace(microsecond=0))
+        at = self.now - age + timedelta(seconds=samples.NAMES.index(name))
+        return samples.moved(name, at - (claimed[0] if claimed else self.now).replace(microsecond=0))
 
     def around(self) -> dict[str, str]:
         """Return headers that nobody asked for."""
