@@ -20,10 +20,10 @@ LOCK := deploy/requirements-dev.txt
 COMPILE := ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help venv demo test check contracts format faults lock clean
+.PHONY: help venv demo test check contracts format faults bench-gateway lock clean
 
 help:  ## list these targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP)  ## install Platetrail and its tools into .venv
 
@@ -64,6 +64,9 @@ format: venv  ## put the code into the one format
 
 faults: venv  ## only the tests that break things: killed workers, stopped servers
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+bench-gateway: venv  ## detections a second, against producer and web server alone (ARGS=--help)
+	@$(BIN)/python -m tests.bench.gateway $(ARGS)
 
 lock: venv  ## resolve the dependencies into hash-checked requirements (needs the package index)
 	@cd deploy && $(COMPILE) ../pyproject.toml -o requirements.txt

@@ -212,7 +212,8 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
-    asyncio.run(_serve(config, service))
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop, where there is one
+        runner.run(_serve(config, service))
 
 
 async def _serve(config: uvicorn.Config, service: str) -> None:
