@@ -249,7 +249,9 @@ def _brought(request: Request, token: str | None) -> Brought:
     path = request.scope.get("raw_path") or request.scope["path"].encode()
     query = request.scope["query_string"]
     uri = (path + b"?" + query if query else path).decode("latin-1")
-    return Brought(headers=request.headers, method=request.method, uri=uri, token=token)
+    server = request.scope.get("server")  # of a Unix socket its path, without a port
+    socket = server[0] if server is not None and server[1] is None else None
+    return Brought(headers=request.headers, method=request.method, uri=uri, token=token, socket=socket)
 
 
 def _format_of(camera: Camera) -> str:

@@ -40,12 +40,16 @@ class Refused(Exception):
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
-    """What came with a request: headers by lower-case name, method, path with query, and the path's token if any."""
+    """What came with a request: headers by lower-case name, method, path with query, and the path's token if any.
+
+    `socket` is the Unix socket through which it came, if it came through one.
+    """
 
     headers: Mapping[str, str]
     method: str
     uri: str
     token: str | None = None
+    socket: str | None = None
 
 
 class Identify:
@@ -57,17 +61,20 @@ class Identify:
         *,
         new_key_s: float,
         proxy_secret: str | None = None,
+        proxy_socket: str | None = None,
         takes_ephemeral: Callable[[], bool] = lambda: False,
         count: Callable[[proofs.Reason], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Know the registry, how long a new key may be unknown, and what a trusted proxy says to be known by.
 
-        `takes_ephemeral` tells whether the broker would let go of such reads in time.
+        `proxy_socket` is the Unix socket that only a trusted proxy can reach. `takes_ephemeral`
+        tells whether the broker would let go of such reads in time.
         """
         self._registry = registry
         self._new_key_s = new_key_s
         self._proxy_secret = proxy_secret
+        self._proxy_socket = proxy_socket
         self._takes_ephemeral = takes_ephemeral
         self._count = count
         self._clock = clock
@@ -93,8 +100,9 @@ class Identify:
     def _shown(self, brought: Brought) -> Shown:
         headers = brought.headers
         if CERTIFICATE_HEADER in headers:  # first, so that nobody's claim of one goes unseen beside another proof
-            said = headers.get(PROXY_HEADER)
-            return proofs.of_certificate(headers[CERTIFICATE_HEADER], said, self._proxy_secret)
+            if self._proxy_socket is None or brought.socket != self._proxy_socket:
+                proofs.check_proxy(headers.get(PROXY_HEADER), self._proxy_secret)
+            return proofs.of_certificate(headers[CERTIFICATE_HEADER])
         if brought.token is not None:
             return proofs.of_token(brought.token)
         if "authorization" in headers:

@@ -113,14 +113,14 @@ def of_token(text: str) -> TokenShown:
     return TokenShown(text, prefix)
 
 
-def of_certificate(fingerprint: str, said: str | None, proxy_secret: str | None) -> CertificateShown:
-    """Return the certificate that a proxy says it has checked.
-
-    `said` is what the proxy sends to be known by, `proxy_secret` what it must be; None trusts no proxy.
-    Raises Unproved.
-    """
+def check_proxy(said: str | None, proxy_secret: str | None) -> None:
+    """Raise Unproved unless a proxy is the trusted one: `said` is what it sends to be known by, None trusts none."""
     if proxy_secret is None or said is None or not hmac.compare_digest(said.encode(), proxy_secret.encode()):
         raise Unproved("untrusted_proxy")
+
+
+def of_certificate(fingerprint: str) -> CertificateShown:
+    """Return the certificate that a trusted proxy says it has checked. Raises Unproved."""
     plain = fingerprint.replace(":", "").strip().lower()
     if not _FINGERPRINT.fullmatch(plain):
         raise Unproved("malformed")

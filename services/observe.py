@@ -3,7 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
+import stat
 import sys
 import time
 import traceback
@@ -198,6 +201,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
     configure_logging(service, settings)
     try:
         app = build(settings)
+        unix = None if settings.listen_socket is None else _unix_socket(settings.listen_socket)
     except Exception as error:  # noqa: BLE001 - the process ends with it
         _tell_failure(error)
         sys.exit(1)
@@ -213,12 +217,31 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         lifespan="on",
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop, where there is one
-        runner.run(_serve(config, service))
+        runner.run(_serve(config, service, unix))
 
 
-async def _serve(config: uvicorn.Config, service: str) -> None:
+def _unix_socket(path: Path) -> socket.socket:
+    """Return a socket that is bound to a path, for its owner and group alone, in place of one that was left there.
+
+    Raises OSError, also if something else than a socket is there.
+    """
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        path.unlink()
+    bound = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o117)  # so that it is nobody else's for no moment
+    try:
+        bound.bind(str(path))
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(before)
+    return bound
+
+
+async def _serve(config: uvicorn.Config, service: str, unix: socket.socket | None) -> None:
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(None if unix is None else [config.bind_socket(), unix]))
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     if server.started:

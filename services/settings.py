@@ -33,6 +33,10 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "production"
     listen_host: str = "127.0.0.1"
     listen_port: int = Field(default=0, ge=0, le=65535, description="0 takes a free port")
+    listen_socket: Path | None = Field(
+        default=None,
+        description="a Unix socket (0660) to listen on as well; what the gateway hears there of certificates counts",
+    )
     listen_all: tuple[str, ...] = Field(
         default=(), description="every host that any service of this installation listens on"
     )
