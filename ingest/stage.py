@@ -1,14 +1,7 @@
-"""The runner of a batch stage: fetch, decode, a pure function, one write, commit.
+"""A batch stage: fetch, decode, a pure function, one write, commit. A batch may be done again: writes are idempotent."""
 
-Offsets move only after every acknowledgement of the write is there, so a crash at any point does a batch again, and
-writes are idempotent. An error that is not an outage ends the process: a worker that goes on after it loses messages.
-"""
-
-import asyncio
-import random
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -16,8 +9,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 
 from ingest import deadletter
-from ingest.errors import IngestError, Retry
+from ingest.errors import IngestError
 from ingest.ports import Fetched, Message, Part, Sink, Source
+from ingest.runner import Limits as Limits
+from ingest.runner import Runner
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
@@ -38,10 +33,6 @@ _LOG: Final = structlog.get_logger()
 
 class TooManyFailures(IngestError):
     """So many messages in a row could not be used that the fault is likely ours: nothing of this batch is committed."""
-
-
-class _Stopped(Exception):
-    """The worker was told to end while it waited for a part to come back."""
 
 
 class State(Protocol):
@@ -65,17 +56,6 @@ class Work(Generic[In, Out]):
     function: Callable[[Sequence[In]], Sequence[Out | DeadLetter | None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long an outage is borne before the worker ends, how often it is tried, and how many failures in a row."""
-
-    outage_s: float = 120.0
-    first_wait_s: float = 0.2
-    longest_wait_s: float = 5.0
-    failures: int = 200
-    report_s: float = 30.0
-
-
 @dataclass
 class Counts:
     """What a worker has done since it started."""
@@ -86,8 +66,8 @@ class Counts:
     dropped: int = 0
 
 
-class Stage(Generic[In, Out]):
-    """One running batch stage."""
+class Stage(Runner, Generic[In, Out]):
+    """One running batch stage. `run` raises TooManyFailures besides what every runner does."""
 
     def __init__(
         self,
@@ -105,50 +85,16 @@ class Stage(Generic[In, Out]):
 
         `state` is what the function reads besides its batch.
         """
+        super().__init__(work.name, source, parts=parts, limits=limits)
         self.counts = Counts()
-        self._source, self._work, self._sink, self._letters = source, work, sink, letters
-        self._parts = (*parts, source)
+        self._work, self._sink, self._letters = work, sink, letters
         self._state = state
-        self._limits = limits or Limits()
         self._clock = clock
-        self._stop = asyncio.Event()
         self._failures = 0
         self._poisons: Counter[str] = Counter()
-        self._reported = time.monotonic()
-
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until `stop` is set; the batch at hand is finished first. Calls `ready` once messages are awaited.
-
-        Raises Unavailable after an outage that lasts, TooManyFailures, Misconfigured, and whatever is unexpected: the
-        process must end then, and be started again by whoever runs it.
-        """
-        self._stop = stop
-        try:
-            for part in self._parts:
-                await self._through_outages(part.start)
-            ready()
-            while not stop.is_set():
-                await self._step()
-        except _Stopped:
-            pass
-        finally:
-            self._report()
-            for part in reversed(self._parts):
-                await part.stop()
-
-    async def _step(self) -> None:
-        fetched = await self._source.fetch()
-        if not fetched.messages:
-            return
-        self.counts.fetched += len(fetched.messages)
-        _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
-        async with self._source.holding(fetched) as ours:
-            if ours:
-                await self._work_off(fetched)
-        if time.monotonic() - self._reported > self._limits.report_s:
-            self._report()
 
     async def _work_off(self, fetched: Fetched) -> None:
+        self.counts.fetched += len(fetched.messages)
         outcomes = await self._outcomes(self._decode(fetched.messages))
         self._watch_failures(outcomes)
         if self._poisons:
@@ -159,13 +105,14 @@ class Stage(Generic[In, Out]):
             await self._through_outages(lambda: self._letters.write(letters))
         if items:
             await self._through_outages(lambda: self._sink.write(items))
-        if not await self._source.commit(fetched):
-            _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
+        if not await self._commit(fetched):
             return
-        _LOG.debug("committed", positions=_by_partition(fetched))
         self.counts.written += len(items)
         self.counts.dead_letters += len(letters)
         self.counts.dropped += len(outcomes) - len(items) - len(letters)
+
+    def _done(self) -> Mapping[str, int]:
+        return vars(self.counts)
 
     def _decode(self, messages: Sequence[Message]) -> list[In | DeadLetter]:
         return [self._decoded(message) for message in messages]
@@ -222,37 +169,6 @@ class Stage(Generic[In, Out]):
             if self._failures > self._limits.failures:
                 raise TooManyFailures(f"more than {self._limits.failures} messages in a row could not be used")
 
-    async def _through_outages(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long."""
-        deadline = time.monotonic() + self._limits.outage_s
-        wait_s = self._limits.first_wait_s
-        said = False
-        while True:
-            try:
-                await attempt()
-                break
-            except Retry as error:
-                if time.monotonic() > deadline:
-                    raise
-                if not said:
-                    _LOG.warning("waiting", stage=self._work.name, error=str(error))
-                    said = True
-            await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            wait_s = min(wait_s * 2, self._limits.longest_wait_s)
-        if said:
-            _LOG.info("back", stage=self._work.name)
-
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stop.wait(), seconds)
-        except TimeoutError:
-            return
-        raise _Stopped
-
-    def _report(self) -> None:
-        self._reported = time.monotonic()
-        _LOG.info("progress", stage=self._work.name, **vars(self.counts))
-
 
 def _sorted(outcomes: Sequence[Out | DeadLetter | None]) -> tuple[list[Out], list[DeadLetter]]:
     items: list[Out] = []
@@ -267,7 +183,3 @@ def _sorted(outcomes: Sequence[Out | DeadLetter | None]) -> tuple[list[Out], lis
 
 def _any_stale(outcomes: Sequence[object]) -> bool:
     return any(isinstance(outcome, DeadLetter) and outcome.reason in STALE for outcome in outcomes)
-
-
-def _by_partition(fetched: Fetched) -> dict[str, int]:
-    return {f"{topic}/{partition}": offset for (topic, partition), offset in fetched.positions.items()}

@@ -1,0 +1,130 @@
+"""The loop of every worker that reads a topic in batches: fetch, work off, commit, and bear outages for a while.
+
+Offsets move only after everything that a batch leads to is acknowledged, so a crash at any point does a batch again. An
+error that is not an outage ends the process: a worker that goes on after it loses messages.
+"""
+
+import asyncio
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from ingest.errors import Retry
+from ingest.ports import Fetched, Part, Source
+
+_LOG: Final = structlog.get_logger()
+
+
+class Stopped(Exception):
+    """The worker was told to end while it waited for a part to come back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long an outage is borne before the worker ends, how often it is tried, and how many failures in a row."""
+
+    outage_s: float = 120.0
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 5.0
+    failures: int = 200
+    report_s: float = 30.0
+
+
+class Runner(ABC):
+    """One running worker. A kind of worker says what a batch leads to (`_work_off`), and what it has done (`_done`)."""
+
+    def __init__(self, name: str, source: Source, *, parts: Sequence[Part] = (), limits: Limits | None = None) -> None:
+        """Know what it calls itself and where it reads. `run` starts `parts` in this order, then the source."""
+        self._name = name
+        self._source = source
+        self._parts = (*parts, source)
+        self._limits = limits or Limits()
+        self._stop = asyncio.Event()
+        self._reported = time.monotonic()
+
+    async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; the batch at hand is finished first. Calls `ready` once messages are awaited.
+
+        Raises Unavailable after an outage that lasts, Misconfigured, and whatever is unexpected: the process must end
+        then, and be started again by whoever runs it.
+        """
+        self._stop = stop
+        try:
+            for part in self._parts:
+                await self._through_outages(part.start)
+            ready()
+            while not stop.is_set():
+                await self._step()
+        except Stopped:
+            pass
+        finally:
+            self._report()
+            for part in reversed(self._parts):
+                await part.stop()
+
+    @abstractmethod
+    async def _work_off(self, fetched: Fetched) -> None:
+        """Do all that a batch leads to, and `_commit` it."""
+
+    @abstractmethod
+    def _done(self) -> Mapping[str, int]:
+        """Return what the worker has done since it started, for its log."""
+
+    async def _step(self) -> None:
+        fetched = await self._source.fetch()
+        if not fetched.messages:
+            return
+        _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
+        async with self._source.holding(fetched) as ours:
+            if ours:
+                await self._work_off(fetched)
+        if time.monotonic() - self._reported > self._limits.report_s:
+            self._report()
+
+    async def _commit(self, fetched: Fetched) -> bool:
+        """Move the group's offsets past a batch; False if another worker has the partitions and does it again."""
+        if not await self._source.commit(fetched):
+            _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
+            return False
+        _LOG.debug("committed", positions=_by_partition(fetched))
+        return True
+
+    async def _through_outages(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long."""
+        deadline = time.monotonic() + self._limits.outage_s
+        wait_s = self._limits.first_wait_s
+        said = False
+        while True:
+            try:
+                await attempt()
+                break
+            except Retry as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not said:
+                    _LOG.warning("waiting", stage=self._name, error=str(error))
+                    said = True
+            await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            wait_s = min(wait_s * 2, self._limits.longest_wait_s)
+        if said:
+            _LOG.info("back", stage=self._name)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Stopped
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        _LOG.info("progress", stage=self._name, **self._done())
+
+
+def _by_partition(fetched: Fetched) -> dict[str, int]:
+    return {f"{topic}/{partition}": offset for (topic, partition), offset in fetched.positions.items()}
