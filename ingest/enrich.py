@@ -119,7 +119,7 @@ def _doubts(
         doubts.append("attributes_disagree")
     if camera.clock_use != "arrival" and _clock_is_off(detection):
         doubts.append("clock_skew")
-    if detection.position is not None and _disagrees(detection.position, camera):
+    if detection.position is not None and position_disagrees(detection.position, camera):
         doubts.append("position_disagrees")
     if plate is not None and plates.form(plate, region) == "impossible":
         doubts.append("implausible_format")
@@ -134,7 +134,8 @@ def _clock_is_off(detection: Detection) -> bool:
     return not -CLOCK_AHEAD_S <= late_s <= CLOCK_BEHIND_S
 
 
-def _disagrees(claimed: Position, camera: Camera) -> bool:
+def position_disagrees(claimed: Position, camera: Camera) -> bool:
+    """Say whether a camera claims to be elsewhere than where it is registered."""
     unset = (
         (claimed.latitude == 0 and claimed.longitude == 0) or abs(claimed.latitude) > 90 or abs(claimed.longitude) > 180
     )

@@ -26,7 +26,9 @@ from ingest.identify import Brought, Identify, Refused
 from ingest.inflate import STATE_BYTES, Inflater
 from ingest.rates import Rates
 from ingest.receive import Item, Receiver
+from ingest.tally import Tallies
 from schemas.cameras import Camera
+from schemas.health import Refusal
 from schemas.problems import MEDIA_TYPE, Problem
 
 DETECTIONS_PATH: Final = "/v1/detections"
@@ -66,6 +68,16 @@ _FAULTS: Final = {
     "no_message": "No part of the body is a message of a format that is known here.",
     "not_gzip": "The body is not one whole gzip file (RFC 1952), of a few members at most.",
 }
+
+_REFUSALS: Final[dict[int, Refusal]] = {
+    400: "unreadable",
+    403: "no_format",
+    408: "unreadable",
+    413: "unreadable",
+    415: "unreadable",
+    429: "too_fast",
+}
+"""What a camera that has proved itself is told by status, as its health counts it. Items are counted one by one."""
 
 _KEEP_ALIVE: Final = {"Active": "keepAlive"}
 """What a keep-alive without a body says."""
@@ -112,6 +124,7 @@ class Gateway:
         limits: Limits,
         *,
         rates: Rates | None = None,
+        tallies: Tallies | None = None,
         count: Count = lambda *_: None,
         count_limited: Callable[[Limited.Reason], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -126,6 +139,7 @@ class Gateway:
         self._budget = budget
         self._limits = limits
         self._rates = rates
+        self._tallies = tallies or Tallies()
         self._count = count
         self._count_limited = count_limited
         self._clock = clock
@@ -158,8 +172,18 @@ class Gateway:
         return await self._answered(request, PUSH_PATH, None, token)
 
     async def _answered(self, request: Request, path: str, format_: str | None, token: str | None = None) -> Response:
+        request.state.camera_id = None
+        answer = await self._answer(request, path, format_, token)
+        if request.state.camera_id is not None:
+            self._tallies.heard(request.state.camera_id, self._clock())
+            if answer.status_code in _REFUSALS:
+                self._tallies.refused(request.state.camera_id, _REFUSALS[answer.status_code])
+        return answer
+
+    async def _answer(self, request: Request, path: str, format_: str | None, token: str | None) -> Response:
         try:
             camera = await self._identify.camera(_brought(request, token), format_)
+            request.state.camera_id = camera.camera_id
             if self._rates is not None:
                 self._rates.request(camera.camera_id, self._monotonic())
             format_ = format_ or _format_of(camera)

@@ -53,7 +53,7 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identify:
-    """Finds the camera of a request. `count` is told the reason of each refusal."""
+    """Finds the camera of a request. `count` is told the reason of each refusal, `tell` also of which camera."""
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class Identify:
         proxy_socket: str | None = None,
         takes_ephemeral: Callable[[], bool] = lambda: False,
         count: Callable[[proofs.Reason], None] = lambda _: None,
+        tell: Callable[[str, proofs.Reason], None] = lambda *_: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Know the registry, how long a new key may be unknown, and what a trusted proxy says to be known by.
@@ -77,6 +78,7 @@ class Identify:
         self._proxy_socket = proxy_socket
         self._takes_ephemeral = takes_ephemeral
         self._count = count
+        self._tell = tell
         self._clock = clock
         self._nonces = Nonces()
         self._waiting = 0
@@ -88,7 +90,7 @@ class Identify:
             camera = await self._find(shown)
             if camera is None:
                 raise Unproved("unknown")
-            self._check(camera, shown, brought)
+            self._insist_on_proof(camera, shown, brought)
         except Unproved as unproved:
             self._count(unproved.reason)
             stale = unproved.reason == "stale"
@@ -133,6 +135,13 @@ class Identify:
             self._waiting -= 1
         return camera
 
+    def _insist_on_proof(self, camera: Camera, shown: Shown, brought: Brought) -> None:
+        try:
+            self._check(camera, shown, brought)
+        except Unproved as unproved:
+            self._tell(camera.camera_id, unproved.reason)
+            raise
+
     def _check(self, camera: Camera, shown: Shown, brought: Brought) -> None:
         if not isinstance(shown, DigestShown):
             proofs.check(camera, shown)
@@ -156,4 +165,5 @@ class Identify:
             reason = "ephemeral"
         if reason is not None:
             self._count(reason)
+            self._tell(camera.camera_id, reason)
             raise Refused(403, _SAYS[reason])

@@ -14,6 +14,7 @@ from ingest.formats.recognise import recognise
 from ingest.formats.table import NATIVE, PARSERS
 from ingest.intake import decide
 from ingest.ports import Publisher
+from ingest.tally import Seen, Tallies
 from schemas import topics, wire
 from schemas.cameras import Camera, Handling
 from schemas.deadletters import DeadLetter
@@ -45,13 +46,16 @@ class Prepared:
     """A request's items, judged and encoded, before anything is written.
 
     `format_` is what the request turned out to be in: its camera expects that format's answer. `topic` is where its
-    detections go.
+    detections go, `seen` what the reads say of their camera.
     """
 
-    def __init__(self, format_: str, topic: str) -> None:
+    def __init__(self, format_: str, topic: str, camera_id: str, received_at: datetime) -> None:
         """Begin with nothing."""
         self.format_ = format_
         self.topic = topic
+        self.camera_id = camera_id
+        self.received_at = received_at
+        self.seen = Seen()
         self.items: list[Item] = []
         self.detections: list[tuple[bytes, bytes]] = []
         self.letters: list[tuple[bytes, bytes]] = []
@@ -86,11 +90,14 @@ class Prepared:
 class Receiver:
     """The gateway's work on one request, without HTTP: other ways in (a camera network's own topic) use it too."""
 
-    def __init__(self, publisher: Publisher, rules: OwnerRules, *, future_limit_s: float) -> None:
-        """Know where to publish, the owners' rules, and how far ahead a clock may be."""
+    def __init__(
+        self, publisher: Publisher, rules: OwnerRules, *, future_limit_s: float, tallies: Tallies | None = None
+    ) -> None:
+        """Know where to publish, the owners' rules, how far ahead a clock may be, and where cameras are counted."""
         self._publisher = publisher
         self._rules = rules
         self._future_limit_s = future_limit_s
+        self._tallies = tallies
 
     def prepare(
         self, format_: str, camera: Camera, payloads: Sequence[Any | NotUsable], received_at: datetime
@@ -100,10 +107,11 @@ class Receiver:
         A vendor's message under another vendor's name is read as what it is.
         """
         formats = [_format(payload, format_) for payload in payloads]
-        prepared = Prepared(formats[0] if formats else format_, TOPICS[camera.handling])
+        prepared = Prepared(formats[0] if formats else format_, TOPICS[camera.handling], camera.camera_id, received_at)
         for index, (payload, name) in enumerate(zip(payloads, formats, strict=True)):
             for outcome in _outcomes(PARSERS[name], payload):
                 if isinstance(outcome, Read):
+                    prepared.seen.read(outcome, camera, received_at)
                     prepared.add(
                         index,
                         decide(
@@ -128,6 +136,8 @@ class Receiver:
             raise Unavailable("the dead letters were refused")
         if prepared.detections:
             prepared.settle(await self._publisher.publish(prepared.topic, prepared.detections))
+        if self._tallies is not None:
+            self._tallies.took(prepared.camera_id, prepared.received_at, prepared.items, prepared.seen)
         return prepared.items
 
 

@@ -1,4 +1,4 @@
-"""A batch stage: fetch, decode, a pure function, one write, commit. A batch may be done again: writes are idempotent."""
+"""A batch stage: fetch, decode, a pure function, one write, commit. Writes are idempotent: a batch may come again."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,9 @@ from schemas.detections import Detection
 Stage = Literal["gateway", "enricher", "indexer", "matcher"]
 """Who sets a message aside. The matcher's letters are counted and written nowhere."""
 
-Reason = Literal["undecodable", "clock_future", "unknown_camera", "retired_camera", "wrong_owner", "poisoned"]
+Reason = Literal[
+    "undecodable", "clock_future", "unknown_camera", "retired_camera", "wrong_owner", "poisoned", "conflicting_resend"
+]
 """Why a message could not be used. Each is a label of the metric, so the list is closed."""
 
 

@@ -70,6 +70,15 @@ CAMERA: Final = Table(
     schema="registry",
 )
 
+CAMERA_HEALTH: Final = Table(
+    "camera_health",
+    METADATA,
+    Column("camera_id", Text, primary_key=True),
+    Column("state", LargeBinary, nullable=False, server_default=text("'\\x'::bytea")),
+    Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+    schema="registry",
+)
+
 OUTBOX: Final = Table(
     "outbox",
     METADATA,

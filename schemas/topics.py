@@ -53,8 +53,9 @@ SIGHTINGS: Final = "sightings"
 CAMERAS: Final = "cameras"
 DEAD_LETTERS: Final = "dead-letters"
 EPHEMERAL: Final = "ephemeral"
+CAMERA_HEALTH: Final = "camera-health"
 
-ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS, EPHEMERAL)
+ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS, EPHEMERAL, CAMERA_HEALTH)
 
 
 @cache

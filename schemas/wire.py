@@ -11,11 +11,12 @@ import msgspec
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
+from schemas.health import CameraReport
 from schemas.sightings import Sighting
 
-T = TypeVar("T", Detection, Sighting, Camera, DeadLetter)
+T = TypeVar("T", Detection, Sighting, Camera, DeadLetter, CameraReport)
 
-VERSIONS: Final[dict[type[Any], int]] = {Detection: 1, Sighting: 1, Camera: 1, DeadLetter: 1}
+VERSIONS: Final[dict[type[Any], int]] = {Detection: 1, Sighting: 1, Camera: 1, DeadLetter: 1, CameraReport: 1}
 """The version that is written of each shape."""
 
 
@@ -34,7 +35,7 @@ _DECODERS: Final[dict[type[Any], msgspec.json.Decoder[Any]]] = {
 }
 
 
-def encode(value: Detection | Sighting | Camera | DeadLetter) -> bytes:
+def encode(value: Detection | Sighting | Camera | DeadLetter | CameraReport) -> bytes:
     """Return the message of a value."""
     return b'{"v":%d,' % VERSIONS[type(value)] + _ENCODER.encode(value)[1:]
 

@@ -27,6 +27,9 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 """An active period outside is none: in UTC it might fall out of the calendar."""
 
+RESERVED: Final = frozenset({"health", "import"})
+"""Ids that would be taken for other paths below `/v1/cameras/`."""
+
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -120,7 +123,8 @@ class Retired(msgspec.Struct, frozen=True, kw_only=True):
 
 HELPS: Final[dict[str, str]] = {
     "": "A camera is a JSON object with camera_id, name, latitude, longitude and timezone.",
-    "/camera_id": "1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen, such as i70-west-12.",
+    "/camera_id": "1 to 63 lower-case letters, digits and hyphens, not starting with a hyphen, such as i70-west-12; "
+    "not health or import, which are paths of their own.",
     "/name": "What people call the place, of 1 to 100 printable characters.",
     "/latitude": "Degrees north (WGS 84), from -90 to 90. The point 0, 0 is what a camera without a position says.",
     "/longitude": "Degrees east (WGS 84), from -180 to 180.",
@@ -167,6 +171,8 @@ def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
     wrong: list[str] = []
     slugs = [pointer for pointer in ("/camera_id", "/owner", "/network") if found.get(pointer) is not None]
     wrong.extend(pointer for pointer in slugs if not is_id(found[pointer]))
+    if found.get("/camera_id") in RESERVED:
+        wrong.append("/camera_id")
     if "/name" in found and not (found["/name"] and found["/name"].isprintable()):
         wrong.append("/name")
     if "/timezone" in found and found["/timezone"] not in _zones():

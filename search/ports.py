@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.cameras import Camera
 from schemas.entries import Entry
+from schemas.health import CameraState
 from search.audit.ports import Appended
 
 
@@ -138,4 +139,8 @@ class Cameras(Protocol):
 
     async def of_owner(self, owner: str) -> list[Camera]:
         """Return an owner's cameras by id, retired ones too. Raises Unavailable."""
+        ...
+
+    async def states(self, owner: str) -> dict[str, CameraState]:
+        """Return what is known of how an owner's cameras do, by id, and of `REPORTERS`. Raises Unavailable."""
         ...

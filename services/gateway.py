@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ingest import proofs
 from ingest.adapters.broker import Broker
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
@@ -25,7 +26,10 @@ from ingest.gateway import Gateway, Limits
 from ingest.identify import Identify
 from ingest.rates import Rate, Rates
 from ingest.receive import Receiver
+from ingest.reporting import Reporting
+from ingest.tally import Tallies
 from schemas import ephemeral, metrics, owners
+from schemas.health import REFUSALS
 from services import docs_page
 from services.observe import exception_names, install_health, install_problems, run_http
 from services.settings import Settings
@@ -48,18 +52,21 @@ def build(settings: Settings) -> FastAPI:
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     budget = Budget(settings.in_flight_limit_bytes, settings.camera_in_flight_bytes)
     forgetting = _Forgetting(settings.broker())
+    tallies = Tallies()
+    reports = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
+    reporting = Reporting(tallies, reports, every_s=settings.health_report_s)
     app = FastAPI(
         title="Platetrail gateway",
         version=version("platetrail"),
         description="Takes what cameras saw. An item is accepted once the broker has it durably.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(publisher, registry, forgetting),
+        lifespan=_lifespan((publisher, registry, reports, reporting), registry, forgetting),
     )
     install_problems(app)
     counters = _install_metrics(app, budget)
     gateway = Gateway(
-        Receiver(publisher, rules, future_limit_s=settings.future_limit_s),
+        Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies),
         Identify(
             registry,
             new_key_s=NEW_KEY_S,
@@ -67,6 +74,7 @@ def build(settings: Settings) -> FastAPI:
             proxy_socket=str(settings.listen_socket) if settings.listen_socket else None,
             takes_ephemeral=lambda: forgetting.in_time,
             count=lambda reason: counters.refused.labels(reason).inc(),
+            tell=lambda camera_id, reason: _tell(tallies, camera_id, reason),
         ),
         budget,
         Limits(body_bytes=settings.body_limit_bytes, items=settings.batch_limit),
@@ -74,6 +82,7 @@ def build(settings: Settings) -> FastAPI:
             Rate(settings.camera_requests_per_s, settings.camera_requests_burst),
             Rate(settings.camera_items_per_s, settings.camera_items_burst),
         ),
+        tallies=tallies,
         count=lambda format_, status, reason, number: counters.items.labels(format_, status, reason).inc(number),
         count_limited=lambda reason: counters.limited.labels(reason).inc(),
     )
@@ -90,6 +99,12 @@ def build(settings: Settings) -> FastAPI:
     docs_page.install(app)
     describe(app.openapi())  # last: a route that is added later makes FastAPI begin the document anew
     return app
+
+
+def _tell(tallies: Tallies, camera_id: str, reason: proofs.Reason) -> None:
+    """Count what a camera's operator should hear of; a nonce that is too old is part of HTTP Digest."""
+    if reason in REFUSALS:
+        tallies.refused(camera_id, reason)
 
 
 class _Forgetting:
@@ -114,15 +129,15 @@ class _Forgetting:
 
 
 def _lifespan(
-    publisher: KafkaPublisher, registry: KafkaRegistry, forgetting: _Forgetting
+    parts: Sequence[AbstractAsyncContextManager[object]], registry: KafkaRegistry, forgetting: _Forgetting
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         log = structlog.get_logger()
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(publisher)
-                await stack.enter_async_context(registry)
+                for part in parts:
+                    await stack.enter_async_context(part)
             except IngestError as error:
                 log.error("failed", error=exception_names(error), reason=str(error))
                 raise

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     camera_items_burst: int = Field(default=50_000, ge=1, description="items that may come at once")
     publish_timeout_s: float = 10.0
     future_limit_s: float = 300.0
+    health_report_s: float = Field(
+        default=10.0, ge=0.1, le=120.0, description="how often it reports what it counted of each camera"
+    )
     proxy_secret_file: Path | None = Field(
         default=None, description="what a proxy that ends mutual TLS sends, so that its word on certificates counts"
     )

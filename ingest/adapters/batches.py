@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Sighting | DeadLetter)
 
 
 class GroupSource:
-    """A Source: one topic, as one member of a consumer group.
+    """A Source: one topic or several, as one member of a consumer group.
 
     `instance` names the member for good (static membership), so that a worker which is killed and started again has
     its partitions back at once instead of after the session timeout.
@@ -41,7 +41,7 @@ class GroupSource:
     def __init__(
         self,
         broker: Broker | str,
-        topic: str,
+        topic: str | Sequence[str],
         *,
         group: str,
         instance: str,
@@ -52,7 +52,7 @@ class GroupSource:
     ) -> None:
         """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread."""
         self._broker = Broker.of(broker)
-        self._topic = topic
+        self._topics = [topic] if isinstance(topic, str) else list(topic)
         self._max_records = max_records
         self._commit_timeout_s = commit_timeout_s
         self._lost = lost
@@ -73,7 +73,7 @@ class GroupSource:
     async def start(self) -> None:
         """Join the group, and return once partitions were assigned. Raises Unavailable: no broker, or no topic yet."""
         consumer = AIOKafkaConsumer(**self._broker.options(), **self._options)
-        consumer.subscribe([self._topic], listener=self._rebalances)
+        consumer.subscribe(self._topics, listener=self._rebalances)
         try:
             await consumer.start()
         except KafkaConnectionError as error:
@@ -81,7 +81,7 @@ class GroupSource:
             raise self._broker.unreachable(error) from None
         except UnknownTopicOrPartitionError:  # after the client has waited for it
             await consumer.stop()
-            raise Unavailable(f"there is no topic {self._topic} yet: the relay makes it") from None
+            raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
         self._consumer = consumer
 
     async def fetch(self) -> Fetched:

@@ -83,7 +83,7 @@ class SightingIndex:
             await doing
             return
         except asyncpg.PostgresError as error:
-            failure = _sorted(error)
+            failure = sorted_error(error)
         except asyncpg.InterfaceError as error:
             if isinstance(error, ValueError):  # a value that does not fit its column, found on our side
                 failure = Misconfigured("a row does not fit the index")
@@ -103,7 +103,8 @@ class SightingIndex:
             connection.terminate()
 
 
-def _sorted(error: asyncpg.PostgresError) -> IngestError:
+def sorted_error(error: asyncpg.PostgresError) -> IngestError:
+    """Return an error of ours for what the database says, by what its caller must do."""
     state = error.sqlstate or ""
     if state[:2] in _OUTAGE_CLASSES or state in _OUTAGES:
         return Unavailable(f"the database cannot serve: SQLSTATE {state}")

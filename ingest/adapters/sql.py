@@ -77,4 +77,20 @@ select camera_id, owner, name, latitude, longitude, timezone, heading_deg, clock
 from registry.camera order by camera_id
 """
 
+HEALTH_BEGIN: Final = """
+insert into registry.camera_health (camera_id) select unnest($1::text[]) on conflict do nothing
+"""
+
+HEALTH_LOCK: Final = """
+select camera_id, state from registry.camera_health where camera_id = any($1::text[]) order by camera_id for update
+"""
+
+HEALTH_PUT: Final = """
+update registry.camera_health h set state = n.state, updated_at = clock_timestamp()
+from unnest($1::text[], $2::bytea[]) as n (camera_id, state) where h.camera_id = n.camera_id
+"""
+
+WATCHING: Final = ("HEALTH_BEGIN", "HEALTH_LOCK", "HEALTH_PUT")
+"""Of the role that keeps camera health."""
+
 RELAYING: Final = ("OUTBOX_WAITING", "OUTBOX_DONE", "OUTBOX_CAMERAS")

@@ -17,6 +17,7 @@ LOGINS: Final[dict[str, str]] = {
     "platetrail_sealer": "reads leaves and head",
     "platetrail_maintain": "makes and drops days, purges",
     "platetrail_relay": "carries the outbox to the stream",
+    "platetrail_health": "keeps camera health; reads no registry",
 }
 
 GROUPS: Final[dict[str, str]] = {

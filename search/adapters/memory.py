@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.cameras import Camera
 from schemas.entries import OPENING, Entry
+from schemas.health import REPORTERS, CameraState
 from schemas.plate import plate_key
 from search.audit.adapters.memory import MemoryLog, MemoryTables
 from search.audit.ports import Appended
@@ -178,6 +179,7 @@ class MemoryCameras:
         self._log = log
         self._held: dict[str, Camera] = {}
         self.outbox: list[Camera] = []
+        self.known: dict[str, CameraState] = {}
 
     async def add(self, camera: Camera, entry: Entry) -> Appended:
         """Register a camera."""
@@ -219,6 +221,11 @@ class MemoryCameras:
         """Return an owner's cameras by id."""
         self._insist()
         return [self._held[name] for name in sorted(self._held) if self._held[name].owner == owner]
+
+    async def states(self, owner: str) -> dict[str, CameraState]:
+        """Return what is known of how an owner's cameras do, and of those who report on cameras."""
+        owned = {camera.camera_id for camera in await self.of_owner(owner)} | {REPORTERS}
+        return {camera_id: state for camera_id, state in self.known.items() if camera_id in owned}
 
     async def _put(self, camera: Camera, entry: Entry) -> Appended:
         self._insist()

@@ -12,10 +12,11 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from schemas import topics, wire
+from schemas import health, topics, wire
 from schemas.cameras import Camera
 from schemas.entries import Entry
-from schemas.tables import CAMERA, OUTBOX
+from schemas.health import REPORTERS, CameraState
+from schemas.tables import CAMERA, CAMERA_HEALTH, OUTBOX
 from search.adapters import sql
 from search.audit.adapters.postgres import append_within
 from search.audit.errors import LogError
@@ -120,6 +121,15 @@ class PostgresCameras:
         async with self._transaction() as connection:
             rows = (await connection.execute(statement)).all()
         return [_camera(row) for row in rows]
+
+    async def states(self, owner: str) -> dict[str, CameraState]:
+        """Return what is known of how an owner's cameras do, and of those who report on cameras."""
+        known = select(CAMERA_HEALTH.c.camera_id, CAMERA_HEALTH.c.state)
+        owned = select(CAMERA.c.camera_id).where(CAMERA.c.owner == owner)
+        statement = known.where(CAMERA_HEALTH.c.camera_id.in_(owned) | (CAMERA_HEALTH.c.camera_id == REPORTERS))
+        async with self._transaction() as connection:
+            rows = (await connection.execute(statement)).all()
+        return {row.camera_id: health.decode(row.state) for row in rows}
 
     async def _publish_and_record(self, connection: AsyncConnection, camera: Camera, entry: Entry) -> Appended:
         """Leave the record for the stream, and then the entry: it locks the log's head until the commit."""

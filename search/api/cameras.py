@@ -13,11 +13,13 @@ from search.act import OPERATOR, Act
 from search.api.common import JSON, body_of, caller
 from search.cameras import CameraList, CameraView, Changed, NewCamera, Registered, Retired
 from search.errors import Invalid
+from search.health import HealthList
 from search.identity import Verifier
 
 PATH: Final = "/v1/cameras"
 CSV_PATH: Final = PATH + ".csv"
 IMPORT_PATH: Final = PATH + "/import"
+HEALTH_PATH: Final = PATH + "/health"
 CAMERA_PATH: Final = PATH + "/{camera_id}"
 RETIRE_PATH: Final = CAMERA_PATH + "/retire"
 KEYS_PATH: Final = CAMERA_PATH + "/keys"
@@ -35,6 +37,10 @@ def routes(act: Act, verifier: Verifier) -> list[Route]:
 
     async def listing(request: Request) -> Response:
         return _answer(await act.list_cameras(caller(request, verifier, OPERATOR)))
+
+    async def health(request: Request) -> Response:
+        asker = caller(request, verifier, OPERATOR)
+        return _answer(await act.camera_health(asker, silent=_flag(request, "silent")))
 
     async def show(request: Request) -> Response:
         asker = caller(request, verifier, OPERATOR)
@@ -71,6 +77,7 @@ def routes(act: Act, verifier: Verifier) -> list[Route]:
         Route(PATH, listing, methods=["GET"], name="list_cameras"),
         Route(CSV_PATH, export, methods=["GET"], name="export_cameras"),
         Route(IMPORT_PATH, import_, methods=["POST"], name="import_cameras"),
+        Route(HEALTH_PATH, health, methods=["GET"], name="camera_health"),  # before the path that takes any id
         Route(CAMERA_PATH, show, methods=["GET"], name="show_camera"),
         Route(CAMERA_PATH, change, methods=["PATCH"], name="change_camera"),
         Route(RETIRE_PATH, retire, methods=["POST"], name="retire_camera"),
@@ -98,8 +105,8 @@ def _table(text: bytes, status: int = 200) -> Response:
 
 def describe(document: dict[str, Any]) -> None:
     """Add the routes and their shapes to an OpenAPI document."""
-    shapes_of = [NewCamera, CameraView, Registered, CameraList, Changed, Retired, Problem]
-    (new, one, registered, listed, changed, retired, problem), shapes = msgspec.json.schema_components(
+    shapes_of = [NewCamera, CameraView, Registered, CameraList, Changed, Retired, HealthList, Problem]
+    (new, one, registered, listed, changed, retired, healths, problem), shapes = msgspec.json.schema_components(
         shapes_of, ref_template="#/components/schemas/{name}"
     )
     document.setdefault("components", {}).setdefault("schemas", {}).update(shapes)
@@ -112,6 +119,9 @@ def describe(document: dict[str, Any]) -> None:
         "get": _operation("list_cameras", _LIST, 200, json(listed), problem),
     }
     paths[CSV_PATH] = {"get": _operation("export_cameras", _EXPORT, 200, table(text), problem)}
+    paths[HEALTH_PATH] = {
+        "get": _operation("camera_health", _HEALTH, 200, json(healths), problem, (422,)) | {"parameters": [_SILENT]}
+    }
     imported = _operation("import_cameras", _IMPORT, 201, table(text), problem, (409, 413, 415, 422))
     imported["responses"]["200"] = {"description": "Checked: nothing is wrong, and nothing was registered."}
     paths[IMPORT_PATH] = {
@@ -161,6 +171,12 @@ def _operation(
 
 _CAMERA_ID: Final = {"name": "camera_id", "in": "path", "required": True, "schema": {"type": "string"}}
 _CHECK: Final = {"name": "check_only", "in": "query", "schema": {"type": "boolean", "default": False}}
+_SILENT: Final = {
+    "name": "silent",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Those alone that are silent.",
+}
 _PATCH: Final = {
     "type": "object",
     "description": "JSON merge patch (RFC 7396): null takes a member back to its default.",
@@ -179,6 +195,12 @@ _ADD: Final = (
     "log, in the same transaction.",
 )
 _LIST: Final = ("The cameras of your agency", "Retired ones too, without their keys.")
+_HEALTH: Final = (
+    "How the cameras of your agency do",
+    "When each was last seen, how much it reads and is refused, the skew learnt of its clock, and what to look at "
+    "(`flags`). Whether it is silent is judged by its own past: at this hour it is usually quiet for `usual_quiet_s` "
+    "at the most, and silent from `silent_after_s` on. Numbers alone, no read.",
+)
 _SHOW: Final = ("A camera of your agency", "Without its key.")
 _EXPORT: Final = (
     "The cameras of your agency as CSV",

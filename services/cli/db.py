@@ -30,6 +30,12 @@ def init(
         Path, typer.Option(help="JSON file, role to password; made (0600) with random ones if it is absent.")
     ],
     database: Annotated[str, typer.Option(help="Name of the database to make.")] = "platetrail",
+    roles_only: Annotated[
+        bool,
+        typer.Option(
+            "--roles-only", help="Make roles that are new, and no database: before `db migrate`, after an upgrade."
+        ),
+    ] = False,
 ) -> None:
     """Make the roles, each with a password of its own, and an empty database. Once an installation.
 
@@ -46,13 +52,12 @@ def init(
     url = os.environ.get(SUPERUSER_VARIABLE) or typer.prompt("URL of the superuser", hide_input=True, err=True)
     words = _passwords(passwords, roles.LOGINS)
     try:
-        statements = [*roles.statements(words), *roles.database(database)]
+        statements = [*roles.statements(words), *([] if roles_only else roles.database(database))]
     except ValueError as error:
         raise Failure(str(error), USAGE) from None
-    _run("the database was not made", administer(url, statements))
-    Console(stderr=True, soft_wrap=True).print(
-        f"Roles and database {database} are made; the passwords are in {passwords}.", markup=False
-    )
+    _run("the roles were not made" if roles_only else "the database was not made", administer(url, statements))
+    made = "Roles" if roles_only else f"Roles and database {database}"
+    Console(stderr=True, soft_wrap=True).print(f"{made} are made; the passwords are in {passwords}.", markup=False)
 
 
 def migrate() -> None:
@@ -82,6 +87,12 @@ def _passwords(file: Path, roles: dict[str, str]) -> dict[str, str]:
         words: dict[str, str] = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         raise Failure(f"the passwords' file cannot be read ({type(error).__name__})", USAGE) from None
+    new = {role: secrets.token_urlsafe(24) for role in roles if role not in words}
+    if new:
+        words |= new
+        beside = file.with_name(file.name + ".new")
+        write_private(beside, json.dumps(words, indent=2).encode() + b"\n")
+        beside.replace(file)
     return words
 
 

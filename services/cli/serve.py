@@ -22,6 +22,9 @@ SERVICES: Final[dict[str, str]] = {
     "matcher": """Compare reads that may not be kept with the plates wanted now, and let them go.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE.""",
+    "health": """Keep what operators are shown of their cameras: last seen, rates, skew.
+
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_health), PLATETRAIL_INSTANCE.""",
     "search": """Answer investigators, and keep the camera registry for operators.
 
         Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_DATABASE_URL (role platetrail_search),

@@ -19,7 +19,7 @@ READY_S: Final = 120.0
 OWNERS_FILE: Final = DEPLOY / "owners.json"
 
 HTTP: Final = ("gateway", "search", "auditing")
-ORDER: Final = ("maintain", "relay", "gateway", "enricher", "indexer", "matcher", "search", "auditing")
+ORDER: Final = ("maintain", "relay", "gateway", "enricher", "indexer", "matcher", "health", "search", "auditing")
 
 ROLES: Final = {
     "indexer": "platetrail_ingest",
@@ -27,6 +27,7 @@ ROLES: Final = {
     "auditing": "platetrail_auditing",
     "maintain": "platetrail_maintain",
     "relay": "platetrail_relay",
+    "health": "platetrail_health",
 }
 
 Environment = dict[str, str]
@@ -107,6 +108,7 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
         "enricher": {**stream, **rules},
         "indexer": stream,
         "matcher": stream,
+        "health": stream,
         "relay": stream,
         "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE")},
         "search": {

@@ -33,6 +33,7 @@ EXPECTED: Final[dict[str, set[str]]] = {
     "platetrail_sealer": {"reads the log"},
     "platetrail_maintain": {"purges", "appends"},
     "platetrail_relay": set(),
+    "platetrail_health": set(),
 }
 
 

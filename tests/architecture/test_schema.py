@@ -32,6 +32,7 @@ ROLES: Final = {
 OTHERS: Final = {
     "MAINTAINING": "platetrail_maintain",
     "RELAYING": "platetrail_relay",
+    "WATCHING": "platetrail_health",
 }
 
 

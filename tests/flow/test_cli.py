@@ -281,6 +281,8 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
     again = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
     assert again.returncode == 4
     assert "42P04" in again.stderr  # duplicate_database
+    upgraded = platetrail("db", "init", "--passwords", "passwords.json", "--roles-only")
+    assert upgraded.returncode == 0, upgraded.stderr
     for word in passwords.values():
         assert word not in made.stdout + made.stderr + again.stderr
 
@@ -303,4 +305,12 @@ def test_the_made_passwords_are_random_and_private(tmp_path: Path) -> None:
     words = json.loads((tmp_path / "new.json").read_text())
     assert words.keys() == roles.LOGINS.keys()
     assert len(set(words.values())) == len(words)
+    assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0
+
+    kept = dict(list(words.items())[:-1])  # as in a file of an earlier version
+    (tmp_path / "new.json").write_text(json.dumps(kept))
+    assert platetrail("db", "init", "--passwords", "new.json", "--roles-only").returncode == 4
+    upgraded = json.loads((tmp_path / "new.json").read_text())
+    assert upgraded.keys() == roles.LOGINS.keys()
+    assert kept.items() <= upgraded.items()
     assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0

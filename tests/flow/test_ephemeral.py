@@ -42,7 +42,8 @@ MATCHER: Final = "platetrail-matcher"
 PLATE: Final = "EPH0042"
 SHORT: Final = {"retention.ms": "1000", "segment.ms": "500", "file.delete.delay.ms": "100"}
 INTERVAL_MS: Final = 500
-OTHERS: Final = tuple(name for name in topics.ALL if name not in (topics.EPHEMERAL, topics.CAMERAS))
+NO_READS: Final = (topics.CAMERAS, topics.CAMERA_HEALTH)
+OTHERS: Final = tuple(name for name in topics.ALL if name not in (topics.EPHEMERAL, *NO_READS))
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from ingest.budget import Budget
 from ingest.gateway import Gateway, Limits
 from ingest.identify import Identify
 from ingest.receive import Receiver
+from ingest.tally import Tallies
 from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.detections import Detection
@@ -28,6 +29,8 @@ class Pushing(NamedTuple):
     camera: Camera
     publisher: MemoryPublisher
     counted: list[tuple[str, str, str]]
+    key: str
+    tallies: Tallies
 
     async def push(self, path: str, body: bytes, content_type: str) -> httpx.Response:
         return await self.client.post(path, content=body, headers={"Content-Type": content_type})
@@ -44,15 +47,17 @@ async def pushing(now: datetime | None = None) -> AsyncIterator[Pushing]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InMemory)
         publisher, registry = MemoryPublisher(), MemoryRegistry([one])
+    tallies = Tallies()
     gateway = Gateway(
-        Receiver(publisher, OwnerRules(), future_limit_s=300),
-        Identify(registry, new_key_s=0),
+        Receiver(publisher, OwnerRules(), future_limit_s=300, tallies=tallies),
+        Identify(registry, new_key_s=0, tell=tallies.refused),
         Budget(10_000_000),
         Limits(body_bytes=1_000_000, items=5000),
+        tallies=tallies,
         count=lambda format_, status, reason, number: counted.extend([(format_, status, reason)] * number),
         clock=lambda: now or datetime.now(UTC),
     )
     transport = httpx.ASGITransport(Starlette(routes=gateway.routes()))
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
-        yield Pushing(client, one, publisher, counted)
+        yield Pushing(client, one, publisher, counted, key, tallies)

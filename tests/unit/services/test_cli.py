@@ -71,6 +71,7 @@ def test_every_command_is_there() -> None:
         "camera rotate-key",
         "camera import",
         "camera export",
+        "camera health",
         "audit list",
         "audit verify",
         "db init",

@@ -1,0 +1,100 @@
+"""What is known of each camera, in PostgreSQL: a row each, folded under a lock, so that no worker undoes another."""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from ingest.adapters import sql
+from ingest.adapters.postgres import sorted_error
+from ingest.errors import IngestError, Misconfigured, Unavailable
+from ingest.health import Letter, fold, fold_letter
+from ingest.watch import Change
+from schemas import health
+from schemas.health import CameraState
+
+CONNECT_S: Final = 10.0
+STATEMENT_S: Final = 30.0
+SETTINGS: Final = {
+    "application_name": "platetrail-health",
+    "statement_timeout": f"{STATEMENT_S:.0f}s",
+    "lock_timeout": "10s",
+    "timezone": "UTC",
+}
+
+
+class PostgresStates:
+    """`ingest.watch.States` over one connection, made anew when it is lost."""
+
+    def __init__(self, url: str) -> None:
+        """Know the database, as the role that keeps camera health; `start` connects."""
+        self._url = url
+        self._connection: Any = None
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable, or Misconfigured if the database refuses us."""
+        await self._guarded(self._connected())
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=5)
+
+    async def fold(self, changes: Sequence[Change]) -> None:
+        """Fold changes, in one transaction."""
+        by_camera: defaultdict[str, list[Change]] = defaultdict(list)
+        for change in changes:
+            by_camera[_camera_id(change)].append(change)
+        await self._guarded(self._fold(by_camera))
+
+    async def _fold(self, by_camera: dict[str, list[Change]]) -> None:
+        connection = await self._connected()
+        ids = sorted(by_camera)  # one order for all: whoever waits for a row holds none that the other waits for
+        async with connection.transaction():
+            await connection.execute(sql.HEALTH_BEGIN, ids)
+            rows = await connection.fetch(sql.HEALTH_LOCK, ids)
+            states = [_folded(row["state"], by_camera[row["camera_id"]]) for row in rows]
+            await connection.execute(sql.HEALTH_PUT, [row["camera_id"] for row in rows], states)
+
+    async def _connected(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._url, timeout=CONNECT_S, command_timeout=STATEMENT_S + 5, server_settings=SETTINGS
+            )
+        return self._connection
+
+    async def _guarded(self, doing: Any) -> None:
+        """Await something; what fails becomes an error of ours, without the database's text."""
+        failure: IngestError
+        try:
+            await doing
+            return
+        except asyncpg.PostgresError as error:
+            failure = sorted_error(error)
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
+            failure = Unavailable("the connection to the database is gone")
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            failure = Unavailable("the database does not answer")
+        except msgspec.MsgspecError:
+            failure = Misconfigured("what is known of a camera is of a later version, or was changed by hand")
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+        raise failure
+
+
+def _camera_id(change: Change) -> str:
+    return (change.letter.camera_id or "") if isinstance(change, Letter) else change.camera_id
+
+
+def _folded(data: bytes, changes: Sequence[Change]) -> bytes:
+    state: CameraState = health.decode(data)
+    for change in changes:
+        state = fold_letter(state, change) if isinstance(change, Letter) else fold(state, change)
+    return health.encode(state)

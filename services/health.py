@@ -1,0 +1,57 @@
+"""Camera health: what gateways report of cameras, into the table that operators are shown.
+
+Run it as `python -m services.health`.
+"""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ingest import processors
+from ingest.adapters.batches import GroupSource
+from ingest.adapters.health import PostgresStates
+from ingest.runner import Limits
+from ingest.watch import Watch
+from schemas import topics
+from services.observe import run_worker
+from services.settings import Settings, needed
+
+NAME: Final = "health"
+
+
+def build(settings: Settings) -> Watch:
+    """Return the worker, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
+
+    Raises Missing without a database.
+    """
+    return Watch(
+        GroupSource(
+            settings.broker(),
+            (topics.CAMERA_HEALTH, topics.DEAD_LETTERS),
+            group=f"platetrail-{NAME}",
+            instance=settings.instance,
+            max_records=settings.batch_records,
+            session_timeout_s=settings.session_timeout_s,
+            commit_timeout_s=settings.outage_limit_s,
+        ),
+        PostgresStates(needed(settings.database_url, "database_url")),
+        limits=Limits(outage_s=settings.outage_limit_s),
+    )
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the worker as the service of a Faust app until `stop` is set."""
+    watch = build(settings)
+    ready = partial(structlog.get_logger().info, "ready")
+    await processors.run(NAME, settings.broker(), lambda stopping: watch.run(stopping, ready), stop)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed: whoever runs it starts it again."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()
