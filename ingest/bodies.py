@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from ingest.errors import Refuse
-from ingest.formats.payload import NotUsable, loads
+from ingest.formats.payload import NotUsable, check_size, loads
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -53,6 +53,7 @@ def payloads(body: bytes, kind: str, limit: int) -> list[Any | NotUsable]:
     A line of NDJSON that can't be used stands as its NotUsable. Raises NotUsable if a JSON body as a whole can't be
     used, TooMany if it holds more than `limit` items.
     """
+    check_size(body)
     if kind == JSON:
         value = loads(body)
         items = value if isinstance(value, list) else [value]

@@ -93,7 +93,8 @@ _SAYS: Final = {
 }
 
 _PROBLEMS: Final = {
-    400: "The body can't be read: no JSON (XML, form), one key twice in an object, or nested too deeply.",
+    400: "The body can't be read: no JSON (XML, form), one key twice in an object, too deep, or far more values than "
+    "cameras send.",
     401: "Nothing that proves a camera; WWW-Authenticate says what would.",
     403: "The camera is retired, outside its active period, or of a handling that this gateway does not do.",
     408: "The body took too long.",

@@ -44,10 +44,13 @@ def messages(body: bytes, content_type: str) -> list[Any]:
     """
     if content_type.partition(";")[0].strip().lower() in _PARTED:
         parts = multipart.loads(body, multipart.boundary(content_type))
-        values = [_value(part.body) for part in parts if _is_message(part)]
-        if not values:
+        found = [part.body for part in parts if _is_message(part)]
+        payload.check_size(*found)
+        if not found:
             raise NotUsable("no_message")
+        values = [_value(one) for one in found]
     else:
+        payload.check_size(body)
         value = _value(body)
         values = value if isinstance(value, list) else [value]
     if len(values) > MAX_MESSAGES:

@@ -60,7 +60,7 @@ _FAULTS: Final = {
     "not_json": "The body is not JSON in UTF-8 (RFC 8259).",
     "duplicate_key": "An object in the body has one key twice.",
     "too_deep": "The body is nested too deeply.",
-    "too_large": "The XML in the body is far larger than any camera's message.",
+    "too_large": "The body holds far more than cameras' messages do.",
     "not_xml": "The body is not XML in UTF-8, or has a DTD.",
     "wrong_charset": "The body is declared to be in another charset than UTF-8.",
     "not_multipart": "The body is not multipart as its Content-Type says (RFC 2046).",
@@ -245,6 +245,7 @@ class Gateway:
         if self._rates is not None:
             self._rates.items(camera.camera_id, len(payloads), self._monotonic())
         prepared = self._receiver.prepare(format_, camera, payloads, self._clock())
+        del payloads  # they take many times the bytes of the body, and the broker may take its time
         held.add(prepared.size_bytes())
         items = await self._receiver.publish(prepared)
         for (status, reason), number in Counter((item.status, item.reason or "") for item in items).items():

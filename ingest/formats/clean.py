@@ -27,6 +27,10 @@ _PATH: Final = re.compile(r" - at `\$([^`]*)`$")
 _STEP: Final = re.compile(r"\.?([A-Za-z0-9_ ]+)|\[([0-9.]+)\]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 _MAX_REGION_LENGTH: Final = 16
+_MAX_TEXT_LENGTH: Final = 1024
+"""Characters of a text that are looked at: all that is kept is far shorter."""
+
+_MAX_TIME_LENGTH: Final = 64
 _TOO_LARGE: Final = 10**300
 
 _UNREAD: Final = SENTINELS | {"UNKNOW", "UNRECOGNISE", "UNRECOGNIZE", "UNRECOGNISED", "UNRECOGNIZED", "NOLICENSEPLATE"}
@@ -45,6 +49,7 @@ def text(raw: str | None) -> str | None:
     """
     if not raw:
         return None
+    raw = raw[:_MAX_TEXT_LENGTH]
     printable = raw if raw.isprintable() else "".join(char if char.isprintable() else " " for char in raw)
     return printable.strip() or None
 
@@ -177,13 +182,24 @@ def worded(value: Loose, confidence: float | None = None) -> Attribute | None:
 
 def is_not_motor(value: Loose) -> bool:
     """Say whether a vendor's word for a kind of vehicle means traffic without a motor."""
-    return isinstance(value, str) and "".join(filter(str.isalpha, value)).lower() in _NOT_MOTOR
+    return (
+        isinstance(value, str)
+        and len(value) <= _MAX_TEXT_LENGTH
+        and "".join(filter(str.isalpha, value)).lower() in _NOT_MOTOR
+    )
+
+
+def time_text(value: str | None) -> str:
+    """Return a written time without outer space. Raises ValueError if it is longer than any time."""
+    if value is not None and len(value) > _MAX_TIME_LENGTH:
+        raise ValueError("too long for a time")
+    return (value or "").strip()
 
 
 def moment(value: str | None) -> datetime | None:
     """Return an ISO 8601 time with offset in UTC; None for one without offset, or for no time at all."""
     try:
-        parsed = datetime.fromisoformat((value or "").strip())
+        parsed = datetime.fromisoformat(time_text(value))
         return utc(parsed) if parsed.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None

@@ -85,7 +85,7 @@ def _read(picture: _Picture) -> Outcome:
 
 def _time(snap: _SnapInfo) -> datetime | None:
     try:
-        local = datetime.fromisoformat((snap.accurate_time or "").strip())
+        local = datetime.fromisoformat(clean.time_text(snap.accurate_time))
         if local.tzinfo is not None:
             return clean.utc(local)
         number = clean.whole(snap.time_zone)

@@ -65,8 +65,8 @@ def _read(export: _Export) -> Outcome:
 
 def _time(export: _Export) -> datetime | None:
     try:
-        day = datetime.strptime(export.date_utc.strip(), "%d/%m/%Y").replace(tzinfo=UTC)
-        at = datetime.fromisoformat(f"{day.date().isoformat()}T{export.time_utc.strip()}")
+        day = datetime.strptime(clean.time_text(export.date_utc), "%d/%m/%Y").replace(tzinfo=UTC)
+        at = datetime.fromisoformat(f"{day.date().isoformat()}T{clean.time_text(export.time_utc)}")
     except ValueError:
         return None
     return clean.utc(at.replace(tzinfo=UTC)) if at.tzinfo is None else clean.utc(at)

@@ -15,7 +15,8 @@ MAX_PARTS: Final = 32
 MAX_HEADER_BYTES: Final = 4096
 
 _BOUNDARY: Final = re.compile(r"""boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))""", re.IGNORECASE)
-_NAME: Final = re.compile(rb"""[;\s]name=(?:"([^"]{0,64})"|([^\s;"]{1,64}))""", re.IGNORECASE)
+_PARAMETER: Final = re.compile(rb""";\s*([a-z*-]{1,16})\s*=\s*(?:"([^"]*)"|([^\s;"]*))""", re.IGNORECASE)
+_MAX_NAME: Final = 64
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -76,5 +77,7 @@ def _part(piece: bytes) -> Part:
 
 
 def _name(disposition: bytes) -> str:
-    found = _NAME.search(disposition)
-    return (found[1] or found[2] or b"").decode("utf-8", "replace").lower() if found else ""
+    """Return the field's name. What looks like one inside another parameter, such as a file's name, is none."""
+    names = (found[2] or found[3] or b"" for found in _PARAMETER.finditer(disposition) if found[1].lower() == b"name")
+    name = next(names, b"")
+    return name.decode("utf-8", "replace").lower() if len(name) <= _MAX_NAME else ""

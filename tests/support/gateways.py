@@ -32,16 +32,16 @@ class Pushing(NamedTuple):
     key: str
     tallies: Tallies
 
-    async def push(self, path: str, body: bytes, content_type: str) -> httpx.Response:
-        return await self.client.post(path, content=body, headers={"Content-Type": content_type})
+    async def push(self, path: str, body: bytes, content_type: str, **headers: str) -> httpx.Response:
+        return await self.client.post(path, content=body, headers={"Content-Type": content_type, **headers})
 
     def detections(self) -> list[Detection]:
         return [wire.decode(value, Detection) for _, value in self.publisher.records.get(topics.DETECTIONS, [])]
 
 
 @asynccontextmanager
-async def pushing(now: datetime | None = None) -> AsyncIterator[Pushing]:
-    """Yield a new gateway with one registered camera, whose clock always says `now`."""
+async def pushing(now: datetime | None = None, *, body_bytes: int = 1_000_000) -> AsyncIterator[Pushing]:
+    """Yield a new gateway with one registered camera, whose clock always says `now`. Bodies may have `body_bytes`."""
     one, key = camera("cam-1")
     counted: list[tuple[str, str, str]] = []
     with warnings.catch_warnings():
@@ -51,8 +51,8 @@ async def pushing(now: datetime | None = None) -> AsyncIterator[Pushing]:
     gateway = Gateway(
         Receiver(publisher, OwnerRules(), future_limit_s=300, tallies=tallies),
         Identify(registry, new_key_s=0, tell=tallies.refused),
-        Budget(10_000_000),
-        Limits(body_bytes=1_000_000, items=5000),
+        Budget(10 * body_bytes),
+        Limits(body_bytes=body_bytes, items=5000),
         tallies=tallies,
         count=lambda format_, status, reason, number: counted.extend([(format_, status, reason)] * number),
         clock=lambda: now or datetime.now(UTC),

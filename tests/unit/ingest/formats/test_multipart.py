@@ -119,6 +119,51 @@ def test_a_body_is_read_by_what_is_in_it() -> None:
         assert envelopes.messages(b"[1, 2]", content_type) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data; filename="json"; name="picture"',
+        'form-data; filename="x; name=json"; name="picture"',
+        "form-data; filename=\"x; name='json'\"",
+        "form-data; filename*=UTF-8''x%22; filename=\"; name=json; \"; name=picture",
+        'form-data; name="picture"; name="json"',
+        'form-data; name*="json"',
+        'form-data; xname="json"; name-="json"',
+        'form-data; filename="../../json"; name="json/../picture"',
+        f'form-data; name="{"json" * 30}"',
+        'attachment name="json"',
+        "",
+    ],
+)
+def test_the_name_of_a_file_is_not_the_name_of_a_field(disposition: str) -> None:
+    head = f"Content-Disposition: {disposition}|Content-Type: image/jpeg"
+    assert refused(form((head, b'{"a": 1}'))) == "no_message"
+
+
+def test_two_messages_in_fields_of_one_name_are_two_messages() -> None:
+    """Neither hides the other: readers differ in which of the two they would take."""
+    assert envelopes.messages(form((field("json"), b"1"), (field("JSON"), b"2")), FORM) == [1, 2]
+
+
+def test_a_part_that_is_encoded_is_not_decoded() -> None:
+    encoded = field("json", "Content-Transfer-Encoding: base64")
+    assert refused(form((encoded, b"eyJhIjogMX0="))) == "not_json"
+    assert refused(form((field("json", "Content-Transfer-Encoding: quoted-printable"), b"=7B=7D"))) == "not_json"
+
+
+def test_a_form_in_a_form_is_not_looked_into() -> None:
+    inner = b'--in\r\nContent-Disposition: form-data; name="json"\r\n\r\n{"a": 1}\r\n--in--'
+    mixed = field("files", "Content-Type: multipart/mixed; boundary=in")
+    assert refused(form((mixed, inner))) == "no_message"
+    assert envelopes.messages(form((mixed, inner), (field("json"), b"{}")), FORM) == [{}]
+
+
+def test_a_form_without_its_last_boundary_is_read_and_one_that_goes_on_after_it_is_not() -> None:
+    whole = form((field("json"), b"{}"))
+    assert envelopes.messages(whole.removesuffix(b"\r\n--xYz--"), FORM) == [{}]
+    assert envelopes.messages(whole + b"\r\n" + form((field("json"), b"7")), FORM) == [{}]
+
+
 def test_a_list_of_messages_is_bounded() -> None:
     assert len(envelopes.messages(b"[" + b"{}," * 49 + b"{}]", "")) == 50
     with pytest.raises(TooMany):
