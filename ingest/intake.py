@@ -29,6 +29,11 @@ def captured_at(camera: Camera, claimed_at: datetime, received_at: datetime) -> 
     return claimed_at
 
 
+def is_ahead(captured: datetime, received_at: datetime, future_limit_s: float) -> bool:
+    """Tell whether a capture time lies so far ahead of the arrival that the clock behind it is wrong."""
+    return captured > received_at + timedelta(seconds=future_limit_s)
+
+
 def decide(
     read: Read, *, format_: str, camera: Camera, received_at: datetime, rules: OwnerRules, future_limit_s: float
 ) -> Verdict:
@@ -48,7 +53,7 @@ def decide(
     captured = captured_at(camera, read.claimed_at, received_at)
     if captured < received_at - (_TAKEN_WITHIN if is_ephemeral else timedelta(days=rules.days(camera.owner))):
         return Dropped(reason="past_retention")
-    ahead = captured > received_at + timedelta(seconds=future_limit_s)
+    ahead = is_ahead(captured, received_at, future_limit_s)
     if ahead and is_ephemeral:
         return Dropped(reason="clock_future")
     detection = _detection(read, format_, camera, captured, received_at)

@@ -1,13 +1,15 @@
 """What the write side needs from the world; `adapters/` fulfil it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from ingest.errors import PublishError
 from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
 
 
 class Publisher(Protocol):
@@ -103,6 +105,18 @@ class Source(Part, Protocol):
 
     async def commit(self, fetched: Fetched) -> bool:
         """Move the group's offsets past a batch. False: another member has the partitions, and will do it again."""
+        ...
+
+
+class Letters(Protocol):
+    """The dead letters as they lie in their topic, for a look at the newest of them."""
+
+    async def look(self, since: datetime | None, take: Callable[[tuple[int, int, int], DeadLetter], None]) -> bool:
+        """Give each letter that was written since a time to `take`, in order within each partition.
+
+        With its place: time of writing (milliseconds since 1970), partition, offset. Only so many are looked at; return
+        whether older ones were left out. Raises Unavailable.
+        """
         ...
 
 

@@ -21,7 +21,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """The value of the topic `dead-letters`.
 
     `detection` is the allow-listed message where there was one; bytes that could not be decoded are not kept, since
-    they may hold what the system must not know: only their length is.
+    they may hold what the system must not know: only their length is. A letter whose detection is put back on the
+    stream is written once more before that, without the detection and with the capture time that it is given: every
+    later replay gives it the same, so that none makes a second row.
     """
 
     letter_id: uuid.UUID
@@ -32,3 +34,4 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     format: str | None = None
     detection: Detection | None = None
     size_bytes: int | None = None
+    replayed_as: datetime | None = None

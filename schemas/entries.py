@@ -20,7 +20,7 @@ VERSION: Final = 1
 Kind = Literal[
     "intent", "page",
     "outcome", "denial", "failure", "abandoned",
-    "camera", "log_read", "purge",
+    "camera", "log_read", "purge", "dead_letter",
 ]  # fmt: skip
 """`question := intent end (page end)*`, `end := outcome | denial | failure | abandoned`; the rest stand alone."""
 

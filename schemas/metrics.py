@@ -37,3 +37,8 @@ GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",
 )
+DEADLETTERS_JUDGED: Final = Metric(
+    "platetrail_deadletters_judged_total",
+    "Dead letters that operators wanted to put back on the stream, by reason and by what became of them.",
+    ("reason", "result"),
+)

@@ -1,12 +1,14 @@
 """The ports in memory: for unit tests. What they are given is gone with the process, and they say so when made."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from ingest.adapters.cameras import CameraTable
 from ingest.errors import PublishError, Unavailable
-from schemas import topics
+from schemas import topics, wire
 from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
 
 
 class InMemory(UserWarning):
@@ -65,3 +67,28 @@ class MemoryRegistry:
         for key, value in records[self._read :]:
             self._cameras.apply(key, value)
         self._read = len(records)
+
+
+class MemoryLetters:
+    """`ports.Letters` on a MemoryPublisher's dead letters, each written at its own `at`."""
+
+    def __init__(self, publisher: MemoryPublisher, limit: int = 10_000) -> None:
+        """Look at the newest `limit` of them."""
+        self._publisher = publisher
+        self._limit = limit
+
+    async def look(self, since: datetime | None, take: Callable[[tuple[int, int, int], DeadLetter], None]) -> bool:
+        """See `ports.Letters.look`."""
+        if not self._publisher.available:
+            raise Unavailable("switched off")
+        found = []
+        for offset, (_, value) in enumerate(self._publisher.records.get(topics.DEAD_LETTERS, [])):
+            try:
+                letter = wire.decode(value, DeadLetter)
+            except wire.Undecodable:
+                continue
+            if since is None or letter.at >= since:
+                found.append(((int(letter.at.timestamp() * 1000), 0, offset), letter))
+        for place, letter in found[-self._limit :]:
+            take(place, letter)
+        return len(found) > self._limit

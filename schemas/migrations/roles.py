@@ -18,6 +18,7 @@ LOGINS: Final[dict[str, str]] = {
     "platetrail_maintain": "makes and drops days, purges",
     "platetrail_relay": "carries the outbox to the stream",
     "platetrail_health": "keeps camera health; reads no registry",
+    "platetrail_deadletters": "leaves entries of revealed and replayed dead letters, and nothing else",
 }
 
 GROUPS: Final[dict[str, str]] = {
@@ -27,7 +28,7 @@ GROUPS: Final[dict[str, str]] = {
     "platetrail_keeper": "owns the index and the functions that make and drop its days",
 }
 
-APPENDING: Final = ("platetrail_search", "platetrail_auditing", "platetrail_maintain")
+APPENDING: Final = ("platetrail_search", "platetrail_auditing", "platetrail_maintain", "platetrail_deadletters")
 """Roles that leave entries in the log."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")

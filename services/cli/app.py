@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
 
-from services.cli import audit, camera, contracts, db, demo, search, serve, simulate, token
+from services.cli import audit, camera, contracts, db, deadletters, demo, search, serve, simulate, token
 from services.cli.failures import EXIT_CODES, USAGE, Failure
 
 HELP = f"""Licence-plate reads from camera to trajectory, every question on the record.
@@ -27,7 +27,7 @@ Settings are environment variables that begin with `PLATETRAIL_`; each command n
 """
 
 
-ORDER: Final = ("demo", "search", "camera", "audit", "serve", "db", "token", "simulate", "contracts")
+ORDER: Final = ("demo", "search", "camera", "deadletters", "audit", "serve", "db", "token", "simulate", "contracts")
 
 
 class _InOrder(TyperGroup):
@@ -51,6 +51,7 @@ def build() -> typer.Typer:
     demo.add_to(app)
     search.add_to(app)
     camera.add_to(app)
+    deadletters.add_to(app)
     audit.add_to(app)
     token.add_to(app)
     simulate.add_to(app)

@@ -14,7 +14,7 @@ from services.cli.failures import NOT_SO, Failure
 
 FOLDER: Final = Path("docs/contracts")
 TOPICS: Final = "topics.asyncapi.json"
-SERVICES: Final = ("gateway", "search", "auditing")
+SERVICES: Final = ("gateway", "search", "auditing", "deadletters")
 
 
 def add_to(app: typer.Typer) -> None:

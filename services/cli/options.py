@@ -20,6 +20,12 @@ AuditingUrl = Annotated[
     str,
     typer.Option("--url", envvar="PLATETRAIL_AUDITING_URL", show_envvar=True, help="The auditing service's base URL."),
 ]
+DeadlettersUrl = Annotated[
+    str,
+    typer.Option(
+        "--url", envvar="PLATETRAIL_DEADLETTERS_URL", show_envvar=True, help="The dead-letter service's base URL."
+    ),
+]
 GatewayUrl = Annotated[
     str,
     typer.Option("--url", envvar="PLATETRAIL_GATEWAY_URL", show_envvar=True, help="The gateway's base URL."),

@@ -38,6 +38,11 @@ SERVICES: Final[dict[str, str]] = {
 
         Reads PLATETRAIL_DATABASE_URL (role platetrail_maintain), PLATETRAIL_OWNERS_FILE,
         PLATETRAIL_AUDIT_PUBLIC_KEY_FILE.""",
+    "deadletters": """Show operators what was set aside, and put it back on the stream.
+
+        Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE,
+        PLATETRAIL_DATABASE_URL (role platetrail_deadletters), PLATETRAIL_TOKEN_PUBLIC_KEY_FILE,
+        PLATETRAIL_AUDIT_PUBLIC_KEY_FILE, PLATETRAIL_LOOKUP_KEY_FILE.""",
     "relay": """Carry changes of the camera registry from the database to the stream.
 
         Reads PLATETRAIL_DATABASE_URL (role platetrail_relay), PLATETRAIL_KAFKA_BOOTSTRAP.""",

@@ -18,8 +18,10 @@ HOST: Final = "127.0.0.1"
 READY_S: Final = 120.0
 OWNERS_FILE: Final = DEPLOY / "owners.json"
 
-HTTP: Final = ("gateway", "search", "auditing")
-ORDER: Final = ("maintain", "relay", "gateway", "enricher", "indexer", "matcher", "health", "search", "auditing")
+HTTP: Final = ("gateway", "search", "auditing", "deadletters")
+ORDER: Final = (
+    "maintain", "relay", "gateway", "enricher", "indexer", "matcher", "health", "search", "auditing", "deadletters",
+)  # fmt: skip
 
 ROLES: Final = {
     "indexer": "platetrail_ingest",
@@ -28,6 +30,7 @@ ROLES: Final = {
     "maintain": "platetrail_maintain",
     "relay": "platetrail_relay",
     "health": "platetrail_health",
+    "deadletters": "platetrail_deadletters",
 }
 
 Environment = dict[str, str]
@@ -114,6 +117,11 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
         "search": {
             **rules,
             **having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PUBLIC_KEY_FILE", "LOOKUP_KEY_FILE", "CURSOR_KEY_FILE"),
+        },
+        "deadletters": {
+            **stream,
+            **rules,
+            **having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PUBLIC_KEY_FILE", "LOOKUP_KEY_FILE"),
         },
         "auditing": having("TOKEN_PUBLIC_KEY_FILE", "AUDIT_PRIVATE_KEY_FILE", "LOOKUP_KEY_FILE"),
     }

@@ -56,6 +56,7 @@ class People:
             "PLATETRAIL_GATEWAY_URL": fleet.url("gateway"),
             "PLATETRAIL_SEARCH_URL": fleet.url("search"),
             "PLATETRAIL_AUDITING_URL": fleet.url("auditing"),
+            "PLATETRAIL_DEADLETTERS_URL": fleet.url("deadletters"),
             "PLATETRAIL_AUDITING_DATABASE_URL": database.url("platetrail_auditing"),
         }
         lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in values.items()]

@@ -34,6 +34,7 @@ EXPECTED: Final[dict[str, set[str]]] = {
     "platetrail_maintain": {"purges", "appends"},
     "platetrail_relay": set(),
     "platetrail_health": set(),
+    "platetrail_deadletters": {"appends"},
 }
 
 

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from schemas.migrations import roles
@@ -17,6 +19,7 @@ from services.demo.question import choose
 from services.simulate.truth import read_truth
 from services.simulate.world import ASKING, build
 from tests.support.demo import DemoRun
+from tests.support.wait import until
 
 Platetrail = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -210,6 +213,53 @@ def test_an_operator_imports_and_exports_cameras(platetrail: Platetrail, tmp_pat
     assert exported.stdout.splitlines()[1].startswith("table-1,North gate,39.7,-105.2,America/Denver,")
     assert camera("export", "--out", "out.csv").returncode == 0
     assert (tmp_path / "out.csv").read_bytes().decode().splitlines() == exported.stdout.splitlines()
+
+
+def test_an_operator_mends_a_clock_and_gets_the_reads_back(
+    platetrail: Platetrail, running: DemoRun, tmp_path: Path
+) -> None:
+    operator = token(platetrail, "camera_operator", "otto", "clock-agency")
+    auditor = token(platetrail, "auditor", "ruth")
+    place = ("--latitude", "39.7", "--longitude", "-105.2", "--timezone", "America/Denver")
+    platetrail("camera", "add", "clock-cam", "--name", "x", *place, "--key-file", "c.key", PLATETRAIL_TOKEN=operator)
+    ahead = datetime.now(UTC) + timedelta(hours=2)
+    pushed = httpx.post(
+        f"{running.environment()['PLATETRAIL_GATEWAY_URL']}/v1/detections",
+        json={"captured_at": ahead.isoformat(), "plate": "CLK-7731"},
+        headers={"Authorization": f"Bearer {(tmp_path / 'c.key').read_text().strip()}"},
+        trust_env=False,
+    )
+    assert pushed.json()["items"][0]["reason"] == "clock_future"
+
+    def letters(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+        return platetrail("deadletters", *words, text=text, PLATETRAIL_TOKEN=operator)
+
+    listed = letters("list", "--reason", "clock_future", "--camera", "clock-cam")
+    assert listed.returncode == 0, listed.stderr
+    assert "clock_future" in listed.stdout
+    (letter,) = json.loads(letters("list", "--camera", "clock-cam", "--json").stdout)["letters"]
+    shown = letters("show", letter["letter_id"])
+    assert "--reveal shows it" in shown.stdout
+    revealed = letters("show", letter["letter_id"], "--reveal", text="which lane is it?\n")
+    assert revealed.returncode == 0, revealed.stderr
+    assert "CLK-7731" in revealed.stdout
+    assert not any("7731" in one.stdout + one.stderr for one in (listed, shown))
+
+    replay = ("replay", "--reason", "clock_future", "--camera", "clock-cam")
+    early = letters(*replay)
+    assert early.returncode == 1
+    assert "still ahead" in early.stdout
+    mend = ("camera", "change", "clock-cam", "--clock", "offset", "--clock-offset", "-7200")
+    assert platetrail(*mend, PLATETRAIL_TOKEN=operator).returncode == 0
+    until(lambda: letters(*replay, "--dry-run").returncode == 0, "the change has reached the service")
+    done = letters(*replay, "--note", "-", text="the clock was two hours ahead\n")
+    assert done.returncode == 0, done.stderr
+    assert "put back on the stream" in done.stdout
+    seen = platetrail("audit", "list", "--kind", "dead_letter", "--agency", "clock-agency", PLATETRAIL_TOKEN=auditor)
+    assert "which lane is it?" in seen.stdout
+    assert "7731" not in seen.stdout
+    assert letters("show", "00000000-0000-0000-0000-000000000000").returncode == 3
+    assert letters("replay").returncode == 2
 
 
 def test_refusals_are_one_line_with_exit_code_3(platetrail: Platetrail, plate: str) -> None:

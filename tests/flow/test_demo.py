@@ -21,7 +21,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
-from services.demo.fleet import ORDER, ROLES
+from services.demo.fleet import HTTP, ORDER, ROLES
 from services.demo.folder import Folder
 from services.demo.people import AUDITOR, INVESTIGATOR, People
 from services.demo.question import CASE
@@ -83,9 +83,9 @@ def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) 
                 assert mapped.is_loopback, (_name(process), connection)
                 ports.setdefault(_name(process), set()).add(connection.laddr.port)
     counted = {name: len(found) for name, found in ports.items()}
-    assert counted == {"java": 2, "postgres": 1, "gateway": 1, "search": 1, "auditing": 1}
+    assert counted == {"java": 2, "postgres": 1, "gateway": 1, "search": 1, "auditing": 1, "deadletters": 1}
     urls = running.environment()
-    for name in ("gateway", "search", "auditing"):
+    for name in HTTP:
         assert urls[f"PLATETRAIL_{name.upper()}_URL"] == f"http://127.0.0.1:{ports[name].copy().pop()}"
 
 
@@ -156,7 +156,7 @@ def test_a_second_demo_in_the_same_folder_is_refused(running: DemoRun) -> None:
 
 
 def test_the_documentation_is_served_by_the_services_themselves(running: DemoRun) -> None:
-    for name in ("gateway", "search", "auditing"):
+    for name in HTTP:
         url = running.environment()[f"PLATETRAIL_{name.upper()}_URL"]
         page = httpx.get(f"{url}/docs", trust_env=False)
         assert page.status_code == 200
@@ -226,10 +226,15 @@ def test_a_demo_whose_service_dies_says_so_and_stops_the_others(tmp_path: Path) 
 
 def _provoke(running: DemoRun, plate: str) -> None:
     """Ask and push in every wrong way, with a plate and a user in it: errors are what logs are made of."""
-    urls = {name: running.environment()[f"PLATETRAIL_{name.upper()}_URL"] for name in ("gateway", "search", "auditing")}
+    urls = {name: running.environment()[f"PLATETRAIL_{name.upper()}_URL"] for name in HTTP}
     people = People(Folder(running.home))
     tokens = [people.investigator(), people.auditor(), INVESTIGATOR, plate]
-    paths = {"search": "/v1/trajectories", "gateway": "/v1/detections", "auditing": "/v1/audit/entries/query"}
+    paths = {
+        "search": "/v1/trajectories",
+        "gateway": "/v1/detections",
+        "auditing": "/v1/audit/entries/query",
+        "deadletters": "/v1/deadletters/query",
+    }
     bodies: list[bytes] = [
         msgspec.json.encode({"plate": plate, "user": INVESTIGATOR, "nothing": plate}),
         msgspec.json.encode([plate]),

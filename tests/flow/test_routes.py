@@ -8,13 +8,15 @@ from fastapi import FastAPI
 
 from schemas import keys as camera_keys
 from schemas.owners import OwnerRules
-from services import auditing, gateway, search
+from services import auditing, deadletters, gateway, search
 from services.observe import OPEN_ROUTES
 from services.settings import Settings
 from tests.support.http import operations, statuses
 from tests.support.searching import Keys
 
 Builder = Callable[[Keys], FastAPI]
+COUNTING: Final = ("gateway", "deadletters")
+"""Services that show counters."""
 NOWHERE: Final = "postgresql://nobody@127.0.0.1:9/nothing"
 
 
@@ -33,6 +35,7 @@ APPS: Final[dict[str, Builder]] = {
     "gateway": lambda keys: gateway.build(_settings(keys)),
     "search": lambda keys: search.build(_settings(keys, audit_public_key_file=keys.folder / "audit.pub")),
     "auditing": lambda keys: auditing.build(_settings(keys, audit_private_key_file=keys.folder / "audit.key")),
+    "deadletters": lambda keys: deadletters.build(_settings(keys, audit_public_key_file=keys.folder / "audit.pub")),
 }
 
 
@@ -53,12 +56,12 @@ async def test_without_credentials_the_open_routes_alone_answer(
 ) -> None:
     app = APPS[name](keys)
     found = await statuses(app, {"Authorization": authorization} if authorization else {})
-    expected = OPEN_ROUTES if name == "gateway" else OPEN_ROUTES - {"/metrics"}  # the gateway alone shows counters
+    expected = OPEN_ROUTES if name in COUNTING else OPEN_ROUTES - {"/metrics"}
     assert open_to(found, 401) == expected
     assert len({path for _, path in found} - OPEN_ROUTES) >= 2
 
 
-@pytest.mark.parametrize("name", ["search", "auditing"])
+@pytest.mark.parametrize("name", ["search", "auditing", "deadletters"])
 async def test_a_cameras_key_is_no_token(keys: Keys, name: str) -> None:
     found = await statuses(APPS[name](keys), {"Authorization": f"Bearer {camera_keys.new().key}"})
     assert open_to(found, 401) <= OPEN_ROUTES
@@ -79,8 +82,14 @@ async def test_an_auditors_routes_are_closed_to_others(keys: Keys, role: str) ->
     assert open_to(found, 403) <= OPEN_ROUTES
 
 
-async def test_an_auditor_neither_asks_nor_registers(keys: Keys) -> None:
-    found = await statuses(APPS["search"](keys), keys.bearer(role="auditor"))
+@pytest.mark.parametrize("name", ["search", "deadletters"])
+async def test_an_auditor_neither_asks_nor_registers_nor_replays(keys: Keys, name: str) -> None:
+    found = await statuses(APPS[name](keys), keys.bearer(role="auditor"))
+    assert open_to(found, 403) <= OPEN_ROUTES
+
+
+async def test_dead_letters_are_closed_to_investigators(keys: Keys) -> None:
+    found = await statuses(APPS["deadletters"](keys), keys.bearer(role="investigator"))
     assert open_to(found, 403) <= OPEN_ROUTES
 
 

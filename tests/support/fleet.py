@@ -1,4 +1,4 @@
-"""The three services that listen, each a process of its own on real parts, and who may talk to each."""
+"""The services that listen, each a process of its own on real parts, and who may talk to each."""
 
 import asyncio
 import functools
@@ -13,6 +13,7 @@ import httpx
 from ingest.adapters.kafka import KafkaPublisher
 from schemas.cameras import Camera
 from schemas.owners import OwnerRules
+from services.demo.fleet import ROLES
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.process import Child, free_port, stop_all
@@ -24,7 +25,7 @@ from tests.support.reads import register
 from tests.support.searching import Keys
 from tests.support.topics import make_topics
 
-LISTENING: Final = ("gateway", "search", "auditing")
+LISTENING: Final = ("gateway", "search", "auditing", "deadletters")
 
 
 class Service(NamedTuple):
@@ -42,7 +43,7 @@ def running(kafka: Kafka, database: Database, folder: Path) -> Iterator[dict[str
     own, key = camera()
     asyncio.run(_prepare(kafka, database, own))
     both = keys.token(roles=["investigator", "camera_operator"])
-    opens = {"gateway": key, "search": both, "auditing": keys.token(role="auditor")}
+    opens = {"gateway": key, "search": both, "auditing": keys.token(role="auditor"), "deadletters": both}
     children: list[Child] = []
     try:
         found = {}
@@ -51,7 +52,7 @@ def running(kafka: Kafka, database: Database, folder: Path) -> Iterator[dict[str
             env = keys.environment(database, port) | {
                 "PLATETRAIL_KAFKA_BOOTSTRAP": kafka.bootstrap,
                 "PLATETRAIL_AUDIT_PRIVATE_KEY_FILE": str(folder / "audit.key"),
-                **({"PLATETRAIL_DATABASE_URL": database.url("platetrail_auditing")} if name == "auditing" else {}),
+                "PLATETRAIL_DATABASE_URL": database.url(ROLES.get(name, "platetrail_search")),
             }
             child = Child(name, [sys.executable, "-m", f"services.{name}"], log_file=log, env=env, cwd=ROOT)
             children.append(child)

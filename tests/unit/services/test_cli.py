@@ -70,6 +70,9 @@ def test_every_command_is_there() -> None:
         "camera change",
         "camera rotate-key",
         "camera import",
+        "deadletters list",
+        "deadletters show",
+        "deadletters replay",
         "camera export",
         "camera health",
         "audit list",
@@ -96,7 +99,7 @@ def test_the_first_help_names_the_first_steps_and_the_exit_codes(platetrail: Run
     assert ran.code == 0
     assert "platetrail demo" in ran.out
     assert "Exit codes: 0 done; 1 checked" in ran.out
-    listed = ("demo", "search", "camera", "audit", "serve", "db", "token", "simulate")
+    listed = ("demo", "search", "camera", "deadletters", "audit", "serve", "db", "token", "simulate")
     places = [ran.out.index(f"│ {name} ") for name in listed]
     assert places == sorted(places)
 

@@ -13,7 +13,7 @@ import pytest
 
 from ingest.adapters.broker import Broker
 from schemas.owners import OwnerRules
-from services import auditing, indexer, maintain, relay, search
+from services import auditing, deadletters, indexer, maintain, relay, search
 from services.cli.serve import SERVICES
 from services.demo.places import ROOT
 from services.settings import Missing, Settings
@@ -23,6 +23,7 @@ SHARED: Final = {"token_public_key_file": "token.pub", "lookup_key_file": "looku
 FILES: Final[dict[str, dict[str, str]]] = {
     "search": {**SHARED, "audit_public_key_file": "audit.pub", "cursor_key_file": "cursor.key"},
     "auditing": {**SHARED, "audit_private_key_file": "audit.key"},
+    "deadletters": {**SHARED, "audit_public_key_file": "audit.pub"},
     "maintain": {"audit_public_key_file": "audit.pub"},
     "relay": {},
     "indexer": {},
@@ -30,6 +31,7 @@ FILES: Final[dict[str, dict[str, str]]] = {
 BUILDERS: Final[dict[str, Callable[[Settings], Any]]] = {
     "search": search.build,
     "auditing": auditing.build,
+    "deadletters": deadletters.build,
     "maintain": maintain.build,
     "relay": relay.build,
     "indexer": indexer.build,
