@@ -75,6 +75,8 @@ def fold(state: CameraState, report: CameraReport) -> CameraState:
 def fold_letter(state: CameraState, found: Letter) -> CameraState:
     """Return a camera's state with a dead letter counted; the same state if it was, or is of a kind that is not."""
     place, known = str(found.partition), str(found.letter.letter_id)
+    if found.letter.replayed_as is not None:  # written beside a letter that is put back: it is counted already
+        return state
     if found.letter.reason != "conflicting_resend" or found.offset <= state.letters.get(place, -1):
         return state
     if known in state.letter_ids:

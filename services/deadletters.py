@@ -1,4 +1,4 @@
-"""The dead-letter service: operators see what was set aside, and put it back. It alone reads the dead letters.
+"""The dead-letter service: operators see what was set aside, and put it back. It alone shows dead letters.
 
 Run it as `python -m services.deadletters`.
 """

@@ -107,6 +107,12 @@ def test_conflicting_resends_are_counted_once_each() -> None:
     assert fold_letter(state, written_twice).hours[HOUR].conflicting == 3
 
 
+def test_a_letter_that_is_put_back_is_not_counted_again() -> None:
+    found = letter(1)
+    marked = msgspec.structs.replace(found.letter, detection=None, replayed_as=NOW)
+    assert fold_letter(CameraState(), msgspec.structs.replace(found, letter=marked)) == CameraState()
+
+
 @pytest.mark.parametrize("reason", ["poisoned", "clock_future", "unknown_camera"])
 def test_other_letters_are_not_counted(reason: Reason) -> None:
     assert fold_letter(CameraState(), letter(1, reason)) == CameraState()

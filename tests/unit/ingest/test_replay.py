@@ -135,8 +135,7 @@ def test_a_clock_rule_that_makes_a_read_too_old_is_no_way_back() -> None:
 
 
 def test_what_the_stream_has_otherwise_is_put_back_by_force_alone() -> None:
-    letter = deadletter.of_detection("enricher", "poisoned", read(), NOW)
-    msgspec.structs.force_setattr(letter, "reason", "conflicting_resend")
+    letter = deadletter.of_detection("enricher", "conflicting_resend", read(), NOW)
     one, _ = camera("cam-1")
     kept = Kept(place=(0, 0, 0), letter=letter)
     assert judge(kept, CameraTable([one]), RULES, NOW, future_limit_s=300) == "needs_force"
