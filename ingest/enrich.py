@@ -105,6 +105,7 @@ def _sighting(detection: Detection, camera: Camera) -> Sighting:
         heading_deg=detection.heading_deg,
         lane=detection.lane,
         doubts=_doubts(detection, camera, plate, region, attributes_disagree=disagree),
+        crop=detection.crop,
     )
 
 

@@ -1,7 +1,7 @@
 """Bodies of webhooks into messages: JSON, XML, or a form of which one part is the message, others pictures. Pure.
 
 Cameras declare their bodies carelessly, so what a body is, is read off its first character. What stands in parts that
-are no messages is never looked at.
+are no messages is never looked at, but for one picture: that of the plate alone, which is handed on as it is.
 """
 
 from typing import Any, Final
@@ -23,7 +23,16 @@ _UNSAID: Final = frozenset({"", "text/plain", "application/octet-stream", "appli
 _PARTED: Final = frozenset({FORM, "multipart/mixed", "multipart/related"})
 _UTF8: Final = frozenset({"", "utf-8", "utf8", "us-ascii"})
 _MESSAGE_FIELD: Final = "json"
+_PLATE_PICTURES: Final = frozenset({"licenseplatepicture.jpg", "licenseplatepicture"})
+"""Fields in which Hikvision's cameras send the picture of the plate alone."""
+
 _BOM: Final = b"\xef\xbb\xbf"
+
+
+class Messages(list[Any]):
+    """The messages of a body; `picture` is that of the plate alone, if it came beside the one message of a form."""
+
+    picture: bytes | None = None
 
 
 def check(content_type: str, content_encoding: str) -> None:
@@ -37,11 +46,12 @@ def check(content_type: str, content_encoding: str) -> None:
         raise UnsupportedMediaType
 
 
-def messages(body: bytes, content_type: str) -> list[Any]:
+def messages(body: bytes, content_type: str) -> Messages:
     """Return the messages of a body that `check` has let pass.
 
     Raises NotUsable if it, or one of its messages, can't be read, TooMany if it holds more than MAX_MESSAGES.
     """
+    pictures: list[bytes] = []
     if content_type.partition(";")[0].strip().lower() in _PARTED:
         parts = multipart.loads(body, multipart.boundary(content_type))
         found = [part.body for part in parts if _is_message(part)]
@@ -49,13 +59,17 @@ def messages(body: bytes, content_type: str) -> list[Any]:
         if not found:
             raise NotUsable("no_message")
         values = [_value(one) for one in found]
+        pictures = [part.body for part in parts if part.name in _PLATE_PICTURES]
     else:
         payload.check_size(body)
         value = _value(body)
         values = value if isinstance(value, list) else [value]
     if len(values) > MAX_MESSAGES:
         raise TooMany
-    return values
+    read = Messages(values)
+    if len(read) == len(pictures) == 1:
+        read.picture = pictures[0]
+    return read
 
 
 def _is_message(part: multipart.Part) -> bool:

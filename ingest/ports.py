@@ -44,6 +44,51 @@ class Registry(Protocol):
         ...
 
 
+class NewCrop(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture of a read's plate, cleaned (`ingest.pictures`), and what decides how long it is kept."""
+
+    owner: str
+    captured_at: datetime
+    sha256: str
+    picture: bytes
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed of pictures: those whose reads expired, and those whose reads were never taken."""
+
+    expired: int = 0
+    unconfirmed: int = 0
+
+
+class Crops(Protocol):
+    """Pictures of plates, kept outside the stream until their reads expire. Each is known by owner and SHA-256.
+
+    One that is kept again, for a read that was captured later, is kept as long as the later one.
+    """
+
+    async def keep(self, crops: Sequence[NewCrop]) -> None:
+        """Store pictures durably, for now: one that is not confirmed is removed after an hour or so.
+
+        Raises Unavailable; then any part of them may have been stored.
+        """
+        ...
+
+    async def confirm(self, crops: Sequence[NewCrop]) -> None:
+        """Keep pictures for good, since their reads were taken. Raises Unavailable."""
+        ...
+
+    async def get(self, owner: str, sha256: str) -> bytes | None:
+        """Return a picture, or None if there is none of this name, or it is not what its name says."""
+        ...
+
+    async def remove_expired(self, now: datetime, days: Callable[[str], int]) -> Removed:
+        """Remove every picture whose read is older than `days` of its owner, and those nobody confirmed.
+
+        Raises Unavailable; what was removed until then is gone.
+        """
+        ...
+
+
 class Message(Protocol):
     """One record as the broker keeps it, and where it stands."""
 

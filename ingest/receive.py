@@ -1,19 +1,20 @@
 """A camera's payloads into topics: parse, decide, encode; then publish, and say what became of each item."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
 import msgspec
 
-from ingest import deadletter
+from ingest import deadletter, pictures
+from ingest.envelopes import Messages
 from ingest.errors import PublishError, Unavailable
 from ingest.formats.payload import NotUsable
 from ingest.formats.read import Dropped, Outcome, Parser, Read, Reason, Rejected
 from ingest.formats.recognise import recognise
-from ingest.formats.table import NATIVE, PARSERS
-from ingest.intake import decide
-from ingest.ports import Publisher
+from ingest.formats.table import HIKVISION, NATIVE, PARSERS
+from ingest.intake import Verdict, decide
+from ingest.ports import Crops, NewCrop, Publisher
 from ingest.tally import Seen, Tallies
 from schemas import topics, wire
 from schemas.cameras import Camera, Handling
@@ -22,6 +23,9 @@ from schemas.detections import Detection
 from schemas.owners import OwnerRules
 
 Status = Literal["accepted", "dropped", "rejected"]
+
+PictureFate = Literal["kept", "no_read", "no_folder", "unavailable"] | pictures.Fault
+"""What became of a picture of a plate. `no_read`: its read is not kept, or has no plate."""
 
 TOPICS: Final[dict[Handling, str]] = {"standard": topics.DETECTIONS, "ephemeral": topics.EPHEMERAL}
 """Where a camera's detections go, by its handling."""
@@ -59,16 +63,23 @@ class Prepared:
         self.items: list[Item] = []
         self.detections: list[tuple[bytes, bytes]] = []
         self.letters: list[tuple[bytes, bytes]] = []
+        self.crops: list[NewCrop] = []
         self._published: list[Item] = []
+        self._pictured: list[tuple[int, Detection]] = []
 
     def size_bytes(self) -> int:
         """Return the bytes that wait to be published."""
-        return sum(len(value) for _, value in self.detections) + sum(len(value) for _, value in self.letters)
+        values = [value for _, value in (*self.detections, *self.letters)]
+        return sum(map(len, values)) + sum(len(crop.picture) for crop in self.crops)
 
-    def add(self, index: int, verdict: Detection | DeadLetter | Dropped | Rejected) -> None:
-        """Take what was decided on an item."""
+    def add(
+        self, index: int, verdict: Detection | DeadLetter | Dropped | Rejected, picture: bytes | None = None
+    ) -> None:
+        """Take what was decided on an item, and the cleaned picture of a detection's plate."""
         if isinstance(verdict, Detection):
             item = Item(index=index, status="accepted", event_id=str(verdict.event_id))
+            if picture is not None:
+                verdict = self._with_crop(verdict, picture)
             self.detections.append((verdict.camera_id.encode(), wire.encode(verdict)))
             self._published.append(item)
         elif isinstance(verdict, DeadLetter):
@@ -79,6 +90,25 @@ class Prepared:
         else:
             item = Item(index=index, status="rejected", reason=verdict.reason, pointer=verdict.pointer)
         self.items.append(item)
+
+    def _with_crop(self, detection: Detection, picture: bytes) -> Detection:
+        crop = pictures.crop_of(picture)
+        self._pictured.append((len(self.detections), detection))
+        self.crops.append(
+            NewCrop(owner=detection.owner, captured_at=detection.captured_at, sha256=crop.sha256, picture=picture)
+        )
+        return msgspec.structs.replace(detection, crop=crop)
+
+    def without_crops(self) -> None:
+        """Leave the pictures out, since they can't be stored: the reads are taken without them."""
+        for at, detection in self._pictured:
+            self.detections[at] = (detection.camera_id.encode(), wire.encode(detection))
+        self.crops, self._pictured = [], []
+
+    def taken_crops(self) -> list[NewCrop]:
+        """Return the pictures of the detections that the broker has taken."""
+        taken = [self._published[at].status == "accepted" for at, _ in self._pictured]
+        return [crop for crop, is_taken in zip(self.crops, taken, strict=True) if is_taken]
 
     def settle(self, results: Sequence[PublishError | None]) -> None:
         """Take the broker's word on the detections, in their order."""
@@ -91,13 +121,25 @@ class Receiver:
     """The gateway's work on one request, without HTTP: other ways in (a camera network's own topic) use it too."""
 
     def __init__(
-        self, publisher: Publisher, rules: OwnerRules, *, future_limit_s: float, tallies: Tallies | None = None
+        self,
+        publisher: Publisher,
+        rules: OwnerRules,
+        *,
+        future_limit_s: float,
+        tallies: Tallies | None = None,
+        crops: Crops | None = None,
+        count_picture: Callable[[PictureFate], None] = lambda _: None,
     ) -> None:
-        """Know where to publish, the owners' rules, how far ahead a clock may be, and where cameras are counted."""
+        """Know where to publish, the owners' rules, how far ahead a clock may be, and where cameras are counted.
+
+        Pictures of plates go to `crops`, or nowhere; `count_picture` is told what became of each.
+        """
         self._publisher = publisher
         self._rules = rules
         self._future_limit_s = future_limit_s
         self._tallies = tallies
+        self._crops = crops
+        self._count_picture = count_picture
 
     def prepare(
         self, format_: str, camera: Camera, payloads: Sequence[Any | NotUsable], received_at: datetime
@@ -107,25 +149,40 @@ class Receiver:
         A vendor's message under another vendor's name is read as what it is.
         """
         formats = [_format(payload, format_) for payload in payloads]
+        beside = payloads.picture if isinstance(payloads, Messages) else None
         prepared = Prepared(formats[0] if formats else format_, TOPICS[camera.handling], camera.camera_id, received_at)
         for index, (payload, name) in enumerate(zip(payloads, formats, strict=True)):
             for outcome in _outcomes(PARSERS[name], payload):
                 if isinstance(outcome, Read):
                     prepared.seen.read(outcome, camera, received_at)
-                    prepared.add(
-                        index,
-                        decide(
-                            outcome,
-                            format_=name,
-                            camera=camera,
-                            received_at=received_at,
-                            rules=self._rules,
-                            future_limit_s=self._future_limit_s,
-                        ),
+                    verdict = decide(
+                        outcome,
+                        format_=name,
+                        camera=camera,
+                        received_at=received_at,
+                        rules=self._rules,
+                        future_limit_s=self._future_limit_s,
                     )
+                    given = outcome.picture if outcome.picture is not None else beside if name == HIKVISION else None
+                    prepared.add(index, verdict, self._picture(given, verdict, camera))
                 else:
                     prepared.add(index, outcome)
         return prepared
+
+    def _picture(self, given: bytes | None, verdict: Verdict, camera: Camera) -> bytes | None:
+        """Return a picture of a plate as it may be kept, or None; count what became of one that was given."""
+        if given is None:
+            return None
+        if not isinstance(verdict, Detection) or verdict.plate_raw is None or camera.handling != "standard":
+            self._count_picture("no_read")
+        elif self._crops is None:
+            self._count_picture("no_folder")
+        else:
+            try:
+                return pictures.cleaned(given)
+            except pictures.NotACrop as refused:
+                self._count_picture(refused.reason)
+        return None
 
     async def publish(self, prepared: Prepared) -> list[Item]:
         """Write what was prepared; return the items once the broker has acknowledged all of it.
@@ -134,11 +191,36 @@ class Receiver:
         """
         if prepared.letters and any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
             raise Unavailable("the dead letters were refused")
+        await self._keep(prepared)
         if prepared.detections:
             prepared.settle(await self._publisher.publish(prepared.topic, prepared.detections))
+        await self._confirm(prepared)
         if self._tallies is not None:
             self._tallies.took(prepared.camera_id, prepared.received_at, prepared.items, prepared.seen)
         return prepared.items
+
+    async def _keep(self, prepared: Prepared) -> None:
+        """Store the pictures before their reads are published: a read that names one must not come first."""
+        if self._crops is None or not prepared.crops:
+            return
+        try:
+            await self._crops.keep(prepared.crops)
+        except Unavailable:
+            for _ in prepared.crops:
+                self._count_picture("unavailable")
+            prepared.without_crops()
+
+    async def _confirm(self, prepared: Prepared) -> None:
+        crops = prepared.taken_crops()
+        if self._crops is None or not crops:
+            return
+        try:
+            await self._crops.confirm(crops)
+            fate: PictureFate = "kept"
+        except Unavailable:
+            fate = "unavailable"
+        for _ in crops:
+            self._count_picture(fate)
 
 
 def _format(payload: Any | NotUsable, declared: str) -> str:

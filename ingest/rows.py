@@ -3,6 +3,7 @@
 What the table would refuse is found here, sighting by sighting: a statement that fails fails for a whole batch.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -16,10 +17,11 @@ COLUMNS: Final = (
     "latitude", "longitude", "timezone", "clock_uncertainty_s", "skew_s", "received_at", "plate_raw",
     "plate_confidence", "region_confidence", "candidates", "make", "make_confidence", "model", "model_confidence",
     "colour", "colour_confidence", "body", "body_confidence", "heading_deg", "lane", "doubts", "normaliser_version",
-    "said",
+    "said", "crop",
 )  # fmt: skip
 """The columns of a row, in its order."""
 
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _MAX_LANE: Final = 2**15 - 1
 _JSON: Final = msgspec.json.Encoder()
 
@@ -60,6 +62,7 @@ def _row(s: Sighting) -> Row:
         s.plate_raw, s.plate_confidence, s.region_confidence, _candidates(s.candidates),
         *_pair(s.make), *_pair(s.model), *_pair(s.colour), *_pair(s.body),
         s.heading_deg, s.lane, ",".join(s.doubts) or None, s.normaliser_version, _said(s),
+        bytes.fromhex(s.crop.sha256) if s.crop else None,
     )  # fmt: skip
     return Row(key, s.revision, values)
 
@@ -91,6 +94,8 @@ def _check(s: Sighting) -> None:
     _within("region_confidence", s.region_confidence, 1.0)
     _within("heading_deg", s.heading_deg, 360.0)
     _within("lane", s.lane, _MAX_LANE)
+    if s.crop is not None and not _SHA256.fullmatch(s.crop.sha256):
+        raise Unfit("crop is no SHA-256")
     if s.captured_at.tzinfo is None or s.received_at.tzinfo is None:
         raise Unfit("a time without its offset")
 

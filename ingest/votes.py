@@ -64,6 +64,8 @@ def vote(reads: Sequence[Sighting]) -> Sighting:
     plate = _plate(reads)
     region = _best_region(reads)
     confidence = _confidence(plate, reads)
+    # The picture of the read that is believed; else of the surest one, which shows the same plate.
+    shown = sorted(_by_confidence(reads), key=lambda read: read.plate != plate)
     text = next((read.plate_raw for read in _by_confidence(reads) if read.plate == plate), None)
     return replace(
         first,
@@ -82,6 +84,7 @@ def vote(reads: Sequence[Sighting]) -> Sighting:
         heading_deg=next((read.heading_deg for read in reads if read.heading_deg is not None), None),
         lane=next((read.lane for read in reads if read.lane is not None), None),
         doubts=_doubts(reads, plate, confidence),
+        crop=next((read.crop for read in shown if read.crop is not None), None),
     )
 
 
@@ -91,7 +94,7 @@ def graves(now: Sighting, former: Iterable[str]) -> list[Sighting]:
         replace(
             now, plate=None, plate_key=key, plate_raw=None, plate_confidence=None, candidates=(), region=None,
             region_confidence=None, make=None, model=None, colour=None, body=None, heading_deg=None, lane=None,
-            doubts=(), superseded_by=now.plate_key,
+            crop=None, doubts=(), superseded_by=now.plate_key,
         )
         for key in former
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """A detection: what a camera claims it saw. One message, frozen, never corrected in place.
 
-Only the fields named here leave a parser: vehicles only, no attribute of a person, no picture.
+Only the fields named here leave a parser: vehicles only, no attribute of a person, no picture but by reference.
 """
 
 import hashlib
@@ -42,6 +42,12 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     longitude: float
 
 
+class Crop(msgspec.Struct, frozen=True, kw_only=True):
+    """The picture of the plate alone, by reference: the SHA-256 (hex) of its bytes, which lie outside the stream."""
+
+    sha256: str
+
+
 class Detection(msgspec.Struct, frozen=True, kw_only=True):
     """One read as a camera claimed it: the value of the topic `detections`.
 
@@ -69,6 +75,7 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None = None
     heading_deg: float | None = None
     lane: int | None = None
+    crop: Crop | None = None
 
 
 def event_id(camera_id: str, key: str) -> uuid.UUID:

@@ -33,6 +33,11 @@ GATEWAY_LIMITED: Final = Metric(
     "Requests of cameras that sent more than one camera may, by what there was too much of: requests, items, bytes.",
     ("reason",),
 )
+GATEWAY_PICTURES: Final = Metric(
+    "platetrail_gateway_pictures_total",
+    "Pictures of plates that came with reads, by what became of them: kept, or why not.",
+    ("fate",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

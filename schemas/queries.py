@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
-from schemas.detections import Candidate, Position
+from schemas.detections import Candidate, Crop, Position
 from schemas.sightings import Trait
 
 PurposeCode = Literal[
@@ -104,7 +104,10 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One sighting of the asked-for plate. An unverified lead: `doubts` says what speaks against it."""
+    """One sighting of the asked-for plate. An unverified lead: `doubts` says what speaks against it.
+
+    `crop` names the picture of the plate alone, if its owner keeps one.
+    """
 
     pass_id: uuid.UUID
     captured_at: datetime
@@ -127,6 +130,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     clock_uncertainty_s: float
     doubts: tuple[Doubt, ...]
     reads: int = 1
+    crop: Crop | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.detections import Candidate, Position
+from schemas.detections import Candidate, Crop, Position
 
 NORMALISER_VERSION: Final = 1
 """Version of the rules that made a plate out of a raw text; re-normalising stored rows is a migration."""
@@ -83,3 +83,4 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     doubts: tuple[StoredDoubt, ...] = ()
     normaliser_version: int = NORMALISER_VERSION
     superseded_by: str | None = None
+    crop: Crop | None = None

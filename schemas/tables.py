@@ -125,6 +125,7 @@ SIGHTING: Final = Table(
     Column("doubts", Text),
     Column("normaliser_version", SmallInteger, nullable=False),
     Column("said", LargeBinary),
+    Column("crop", LargeBinary),
     schema="reads",
     postgresql_partition_by="RANGE (captured_at)",
 )
@@ -133,7 +134,7 @@ _COVERED: Final = (
     "plate", "owner", "region", "pass_id", "superseded_by", "camera_id", "latitude", "longitude", "timezone",
     "clock_uncertainty_s", "skew_s", "plate_raw", "plate_confidence", "region_confidence", "candidates", "make",
     "make_confidence", "model", "model_confidence", "colour", "colour_confidence", "body", "body_confidence", "doubts",
-    "said",
+    "said", "crop",
 )  # fmt: skip
 
 Index(

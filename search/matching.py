@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from schemas import vocabulary
-from schemas.detections import Candidate, Position
+from schemas.detections import Candidate, Crop, Position
 from schemas.queries import Doubt, Match, Point
 from schemas.sightings import Said, Trait
 from search.ports import Row
@@ -105,6 +105,7 @@ def _point(row: Row, sought: Sought, reads: int) -> Point:
         clock_uncertainty_s=_single(row.clock_uncertainty_s),
         doubts=_doubts(row, sought, match),
         reads=reads,
+        crop=Crop(sha256=row.crop.hex()) if row.crop else None,
     )
 
 

@@ -17,7 +17,7 @@ class Row(NamedTuple):
     """One row of the gate, in the order of its columns: `Row._make(record)`.
 
     `candidates` are JSON bytes, `[{"plate", "confidence"}]`; `doubts` the stored ones, comma-separated; `said` are
-    JSON bytes too (`schemas.sightings.Said`).
+    JSON bytes too (`schemas.sightings.Said`); `crop` is a SHA-256.
     """
 
     pass_id: uuid.UUID
@@ -45,6 +45,7 @@ class Row(NamedTuple):
     body_confidence: float | None = None
     doubts: str | None = None
     said: bytes | None = None
+    crop: bytes | None = None
 
 
 class Index(Protocol):

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from ingest import proofs
 from ingest.adapters.broker import Broker
+from ingest.adapters.crops import CropFolder
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.topics import check_interval_ms
@@ -45,7 +46,8 @@ MIN_PROXY_SECRET: Final = 32
 def build(settings: Settings) -> FastAPI:
     """Return the service. Nothing is connected until it starts.
 
-    Raises OSError, ValueError or msgspec.ValidationError if the owners' rules can't be read.
+    Raises OSError, ValueError or msgspec.ValidationError if the owners' rules can't be read, Misconfigured if pictures
+    can't be stored.
     """
     rules = owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
@@ -66,7 +68,14 @@ def build(settings: Settings) -> FastAPI:
     install_problems(app)
     counters = _install_metrics(app, budget)
     gateway = Gateway(
-        Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies),
+        Receiver(
+            publisher,
+            rules,
+            future_limit_s=settings.future_limit_s,
+            tallies=tallies,
+            crops=CropFolder(settings.crops_folder) if settings.crops_folder else None,
+            count_picture=lambda fate: counters.pictures.labels(fate).inc(),
+        ),
         Identify(
             registry,
             new_key_s=NEW_KEY_S,
@@ -171,6 +180,7 @@ class _Counters(NamedTuple):
     items: Counter
     refused: Counter
     limited: Counter
+    pictures: Counter
 
 
 def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
@@ -179,7 +189,12 @@ def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
     counters = _Counters(
         *(
             Counter(*metric, registry=collected)
-            for metric in (metrics.GATEWAY_ITEMS, metrics.GATEWAY_REFUSED, metrics.GATEWAY_LIMITED)
+            for metric in (
+                metrics.GATEWAY_ITEMS,
+                metrics.GATEWAY_REFUSED,
+                metrics.GATEWAY_LIMITED,
+                metrics.GATEWAY_PICTURES,
+            )
         )
     )
     held = Gauge(*metrics.GATEWAY_HELD_BYTES, registry=collected)

@@ -6,11 +6,13 @@ Run it as `python -m services.maintain`; `--once` does one round and ends.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import structlog
 
+from ingest.adapters.crops import CropFolder
 from ingest.adapters.days import PostgresDays
 from ingest.errors import Unavailable
 from ingest.retention import Kept, keep
@@ -34,7 +36,8 @@ Round = Callable[[], Awaitable[Kept]]
 def build(settings: Settings) -> Round:
     """Return one round of upkeep, wired to PostgreSQL and the audit log.
 
-    Raises Missing, KeyFileError for a bad key, and what `owners.load` raises: nothing is purged by half a rule.
+    Pictures of plates go by the clock of this process. Raises Missing, Misconfigured for their folder, KeyFileError for
+    a bad key, and what `owners.load` raises: nothing is purged by half a rule.
     """
     url = needed(settings.database_url, "database_url")
     sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
@@ -46,7 +49,12 @@ def build(settings: Settings) -> Round:
         except LogError as error:
             raise Unavailable(f"the audit log took no entry: {error.code}") from None
 
+    crops = CropFolder(settings.crops_folder) if settings.crops_folder else None
+
     async def once() -> Kept:
+        if crops is not None:  # first: they expire whether or not the database is there
+            removed = await crops.remove_expired(datetime.now(UTC), rules.days)
+            structlog.get_logger().info("pictures", **msgspec.structs.asdict(removed))
         async with PostgresDays(url, record) as days:
             return await keep(days, rules)
 

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         default=None, description="what a proxy that ends mutual TLS sends, so that its word on certificates counts"
     )
 
+    # Gateway and maintain.
+    crops_folder: Path | None = Field(
+        default=None, description="where pictures of plates are kept until their reads expire; without it none is"
+    )
+
     # Stages.
     batch_records: int = 5000
     session_timeout_s: float = 30.0

@@ -2,10 +2,11 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from ingest.adapters.cameras import CameraTable
 from ingest.errors import PublishError, Unavailable
+from ingest.ports import NewCrop, Removed
 from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
@@ -33,6 +34,53 @@ class MemoryPublisher:
         kept = [item for item, error in zip(items, results, strict=True) if error is None]
         self.records.setdefault(topic, []).extend(kept)
         return results
+
+
+class MemoryCrops:
+    """`ports.Crops`."""
+
+    def __init__(self) -> None:
+        """Begin with no picture."""
+        warnings.warn("pictures are kept in memory alone", InMemory, stacklevel=2)
+        self._kept: dict[tuple[str, str], tuple[bytes, datetime]] = {}
+        self._unconfirmed: dict[tuple[str, str], datetime] = {}
+        self.available = True
+
+    async def keep(self, crops: Sequence[NewCrop]) -> None:
+        """See `ports.Crops.keep`."""
+        self._insist()
+        for crop in crops:
+            name = (crop.owner, crop.sha256)
+            if name not in self._kept or name in self._unconfirmed:
+                self._unconfirmed[name] = datetime.now(UTC)
+            _, captured_at = self._kept.get(name, (b"", crop.captured_at))
+            self._kept[name] = (crop.picture, max(captured_at, crop.captured_at))
+
+    async def confirm(self, crops: Sequence[NewCrop]) -> None:
+        """See `ports.Crops.confirm`."""
+        self._insist()
+        for crop in crops:
+            self._unconfirmed.pop((crop.owner, crop.sha256), None)
+
+    async def get(self, owner: str, sha256: str) -> bytes | None:
+        """See `ports.Crops.get`."""
+        self._insist()
+        return self._kept.get((owner, sha256), (None, None))[0]
+
+    async def remove_expired(self, now: datetime, days: Callable[[str], int]) -> Removed:
+        """See `ports.Crops.remove_expired`."""
+        self._insist()
+        expired = [name for name, (_, at) in self._kept.items() if at <= now - timedelta(days=days(name[0]))]
+        lost = [name for name, at in self._unconfirmed.items() if at <= now - timedelta(hours=1)]
+        unconfirmed = [name for name in lost if name not in expired]
+        for name in (*expired, *unconfirmed):
+            del self._kept[name]
+            self._unconfirmed.pop(name, None)
+        return Removed(expired=len(expired), unconfirmed=len(unconfirmed))
+
+    def _insist(self) -> None:
+        if not self.available:
+            raise Unavailable("switched off")
 
 
 class MemoryRegistry:

@@ -9,7 +9,7 @@ create temporary table if not exists incoming (
     clock_uncertainty_s real, skew_s double precision, received_at timestamptz, plate_raw text,
     plate_confidence real, region_confidence real, candidates bytea, make text, make_confidence real,
     model text, model_confidence real, colour text, colour_confidence real, body text, body_confidence real,
-    heading_deg real, lane smallint, doubts text, normaliser_version smallint, said bytea,
+    heading_deg real, lane smallint, doubts text, normaliser_version smallint, said bytea, crop bytea,
     primary key (pass_id, captured_at, plate_key)
 ) on commit delete rows
 """
@@ -20,24 +20,24 @@ insert into reads.sighting as t (
     pass_id, captured_at, plate_key, revision, superseded_by, plate, owner, region, camera_id, latitude, longitude,
     timezone, clock_uncertainty_s, skew_s, received_at, plate_raw, plate_confidence, region_confidence, candidates,
     make, make_confidence, model, model_confidence, colour, colour_confidence, body, body_confidence,
-    heading_deg, lane, doubts, normaliser_version, said
+    heading_deg, lane, doubts, normaliser_version, said, crop
 ) select
     pass_id, captured_at, plate_key, revision, superseded_by, plate, owner, region, camera_id, latitude, longitude,
     timezone, clock_uncertainty_s, skew_s, received_at, plate_raw, plate_confidence, region_confidence, candidates,
     make, make_confidence, model, model_confidence, colour, colour_confidence, body, body_confidence,
-    heading_deg, lane, doubts, normaliser_version, said
+    heading_deg, lane, doubts, normaliser_version, said, crop
 from pg_temp.incoming
 on conflict (pass_id, captured_at, plate_key) do update set (
     revision, superseded_by, plate, owner, region, camera_id, latitude, longitude,
     timezone, clock_uncertainty_s, skew_s, received_at, plate_raw, plate_confidence, region_confidence, candidates,
     make, make_confidence, model, model_confidence, colour, colour_confidence, body, body_confidence,
-    heading_deg, lane, doubts, normaliser_version, said
+    heading_deg, lane, doubts, normaliser_version, said, crop
 ) = (
     select n.revision, n.superseded_by, n.plate, n.owner, n.region, n.camera_id, n.latitude, n.longitude,
         n.timezone, n.clock_uncertainty_s, n.skew_s, n.received_at, n.plate_raw, n.plate_confidence,
         n.region_confidence, n.candidates, n.make, n.make_confidence, n.model, n.model_confidence,
         n.colour, n.colour_confidence, n.body, n.body_confidence, n.heading_deg, n.lane, n.doubts, n.normaliser_version,
-        n.said
+        n.said, n.crop
     from pg_temp.incoming n
     where n.pass_id = t.pass_id and n.captured_at = t.captured_at and n.plate_key = t.plate_key
 ) where excluded.revision > t.revision

@@ -61,8 +61,8 @@ async def _admin(broker: Broker | str) -> AsyncIterator[AIOKafkaAdminClient]:
     broker = Broker.of(broker)
     admin = AIOKafkaAdminClient(**broker.options())
     try:
-        await admin.start()
         try:
+            await admin.start()
             yield admin
         finally:
             await admin.close()

@@ -1,5 +1,6 @@
 """Texts, times, numbers and places of vendors, brought into the form that a read has."""
 
+import base64
 import math
 import re
 import unicodedata
@@ -10,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ingest.formats.read import EARLIEST, LATEST, Rejected
+from ingest.pictures import MAX_BYTES
 from schemas.detections import (
     MAX_CANDIDATES,
     MAX_RAW_PLATE_LENGTH,
@@ -32,6 +34,8 @@ _MAX_TEXT_LENGTH: Final = 1024
 
 _MAX_TIME_LENGTH: Final = 64
 _TOO_LARGE: Final = 10**300
+
+_NO_SPACE: Final = str.maketrans("", "", " \t\r\n")
 
 _UNREAD: Final = SENTINELS | {"UNKNOW", "UNRECOGNISE", "UNRECOGNIZE", "UNRECOGNISED", "UNRECOGNIZED", "NOLICENSEPLATE"}
 _UNREAD_ELSEWHERE: Final = frozenset({"无车牌", "未识别", "无牌车", "无牌", "未知"})
@@ -214,6 +218,20 @@ def epoch(value: Loose, per_second: int) -> datetime | None:
     if isinstance(given, int):
         return EARLIEST + timedelta(microseconds=given * 1_000_000 // per_second)
     return EARLIEST + timedelta(seconds=given / per_second)
+
+
+def picture(given: object) -> bytes | None:
+    """Return the bytes of a picture that came as base64; empty for what is no base64, None if there is none.
+
+    Of one that is too large to be kept, as much is decoded as shows it.
+    """
+    if not isinstance(given, str) or not given:
+        return None
+    text_ = given[: 2 * MAX_BYTES].removeprefix("data:image/jpeg;base64,").translate(_NO_SPACE)
+    try:
+        return base64.b64decode(text_[: 4 * (MAX_BYTES // 3 + 2)], validate=True)
+    except ValueError:
+        return b""
 
 
 def key(*parts: object) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from ingest import pictures
 from ingest.formats import clean
 from ingest.formats.read import Outcome, Read, Rejected
 from schemas.detections import (
@@ -89,6 +90,16 @@ class NativeDetection(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    crop: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description=f"the plate alone: JPEG or PNG in base64, at most {pictures.MAX_WIDTH} x"
+                f" {pictures.MAX_HEIGHT} pixels and {pictures.MAX_BYTES // 1024} KiB; another picture is left out"
+            ),
+        ]
+        | None
+    ) = None
 
 
 def parse(payload: Any) -> tuple[Outcome, ...]:
@@ -118,6 +129,7 @@ def parse(payload: Any) -> tuple[Outcome, ...]:
             heading_deg=item.heading_deg,
             lane=item.lane,
             camera_id=item.camera_id,
+            picture=clean.picture(item.crop),
         ),
     )
 

@@ -48,7 +48,7 @@ class _Vehicle(msgspec.Struct, frozen=True):
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The allow-list: what is not named here does not exist for us, `vehicle_signature` and pictures included."""
+    """The allow-list: what is not named here does not exist for us, `vehicle_signature` and other pictures included."""
 
     best_uuid: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     epoch_start: Annotated[int, msgspec.Meta(ge=0, lt=_LATEST_MS)]
@@ -64,6 +64,7 @@ class _Group(msgspec.Struct, frozen=True):
     gps_latitude: float | None = None
     gps_longitude: float | None = None
     vehicle: _Vehicle | None = None
+    best_plate: Any = None
 
 
 class _Alert(msgspec.Struct, frozen=True):
@@ -130,7 +131,12 @@ def _group(group: _Group, kind: str, at: str = "") -> Outcome:
         colour=_best(vehicle.color),
         body=_best(vehicle.body_type),
         position=clean.position(group.gps_latitude, group.gps_longitude),
+        picture=_picture(group.best_plate) if plate_raw else None,
     )
+
+
+def _picture(best_plate: Any) -> bytes | None:
+    return clean.picture(best_plate.get("plate_crop_jpeg")) if isinstance(best_plate, dict) else None
 
 
 def _frame(frame: _Frame) -> tuple[Outcome, ...]:

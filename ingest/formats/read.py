@@ -26,7 +26,8 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     """One read as a vendor's message states it, before the registry has a say: vendor's words, our units.
 
     `key` is the vendor's key of the message, which includes the claimed time. Confidences run from 0 to 1. `camera_id`
-    is the registry's id of the camera that the message names, where its format has room for one.
+    is the registry's id of the camera that the message names, where its format has room for one. `picture` is what the
+    vendor calls the picture of the plate alone: nobody has looked at it yet.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     heading_deg: float | None = None
     lane: int | None = None
     camera_id: str | None = None
+    picture: bytes | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from ingest.adapters.postgres import SightingIndex
 from ingest.errors import Misconfigured, Unavailable
 from ingest.ports import Sink
 from ingest.rows import COLUMNS, Row, rows
-from schemas.detections import Candidate
+from schemas.detections import Candidate, Crop
 from schemas.sightings import Trait
 from tests.support.database import Database
 from tests.support.detections import NOW, sighting
@@ -63,10 +63,12 @@ def values(*batch: Row) -> set[tuple[object, ...]]:
     return {row.values for row in batch}
 
 
+CROP = Crop(sha256="5e" * 32)
+
 FIRST, OTHER, REVISED, LATEST = rows(
     [
         # Confidences that a 4-byte float holds exactly.
-        sighting(0, plate_confidence=0.5, make=Trait(value="bmw", confidence=0.25, said="BMW")),
+        sighting(0, plate_confidence=0.5, make=Trait(value="bmw", confidence=0.25, said="BMW"), crop=CROP),
         sighting(1, candidates=(Candidate(plate="ABC0001", confidence=0.5),), doubts=("low_confidence",), lane=2),
         sighting(0, revision=1, plate_confidence=0.75, colour=Trait(value="red")),
         sighting(0, revision=2, superseded_by="ABC0009"),
@@ -135,6 +137,7 @@ async def test_the_largest_row_fits_into_the_covering_index(subject: Subject) ->
         camera_id=text(40),
         owner=text(40),
         region_confidence=0.5,
+        crop=Crop(sha256=dice.randbytes(32).hex()),
         doubts=("low_confidence", "attributes_disagree", "clock_skew", "position_disagrees", "implausible_format"),
         **spoken,
     )

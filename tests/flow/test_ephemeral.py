@@ -201,9 +201,9 @@ async def test_each_camera_is_answered_as_its_format_expects(flow: Flow) -> None
 
 
 async def test_a_read_is_gone_within_the_sum_even_while_others_come(flow: Flow) -> None:
-    await set_configs(flow.kafka.bootstrap, topics.EPHEMERAL, topics.load(topics.EPHEMERAL).configs() | SHORT)
     await flow.push(read())
     assert flow.on_disk() != [], "what is looked for can be found"
+    await set_configs(flow.kafka.bootstrap, topics.EPHEMERAL, topics.load(topics.EPHEMERAL).configs() | SHORT)
 
     async def off_the_disk() -> bool:
         await flow.put(flow.detection(1))

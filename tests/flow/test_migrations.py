@@ -39,6 +39,6 @@ async def test_reads_from_before_a_migration_are_answered_after_it(unmigrated: D
     )
     days = await superuser.fetchval("select count(*) from reads.days()")
     assert len(covering) == days + 1, "the parent's and each day's, those from before too"
-    assert all("doubts, said)" in index["indexdef"] for index in covering)
+    assert all("doubts, said, crop)" in index["indexdef"] for index in covering)
     await search.close()
     await superuser.close()

@@ -114,6 +114,7 @@ async def test_an_answer_field_by_field(client: httpx.AsyncClient, database: Dat
         colour_confidence=0.5,
         body="van",
         said=b'{"make":"FORD MOTOR","body":"Kastenwagen"}',
+        crop=b"^" * 32,
         doubts="low_confidence,clock_skew",
         skew_s=-1.5,
         clock_uncertainty_s=0.1,
@@ -153,6 +154,7 @@ async def test_an_answer_field_by_field(client: httpx.AsyncClient, database: Dat
             "clock_uncertainty_s": 0.1,
             "doubts": ["low_confidence", "clock_skew"],
             "reads": 1,
+            "crop": {"sha256": "5e" * 32},
         },
         {
             "pass_id": str(second.pass_id),
@@ -176,6 +178,7 @@ async def test_an_answer_field_by_field(client: httpx.AsyncClient, database: Dat
             "clock_uncertainty_s": 2.0,
             "doubts": [],
             "reads": 1,
+            "crop": None,
         },
     ]
     (leg,) = answer.pop("legs")

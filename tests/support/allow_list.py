@@ -30,6 +30,7 @@ _GROUP: Final = _paths("""
  candidates.*.plate candidates.*.confidence best_region best_region_confidence gps_latitude gps_longitude
  vehicle.make.*.name vehicle.make.*.confidence vehicle.make_model.*.name vehicle.make_model.*.confidence
  vehicle.color.*.name vehicle.color.*.confidence vehicle.body_type.*.name vehicle.body_type.*.confidence
+ best_plate.plate_crop_jpeg
 """)
 _RESULT: Final = _paths("""
  plate score candidates.*.plate candidates.*.score region.code region.score

@@ -8,7 +8,7 @@ import pytest
 from ingest.adapters import sql
 from ingest.rows import COLUMNS, Row, Unfit, newest, rows
 from schemas import tables
-from schemas.detections import Candidate
+from schemas.detections import Candidate, Crop
 from schemas.sightings import Trait
 from tests.support.detections import NOW, sighting
 
@@ -27,6 +27,7 @@ def test_a_row_says_what_the_sighting_says() -> None:
         colour=Trait(value="white"),
         body=Trait(value="other", said="ute"),
         doubts=("low_confidence", "clock_skew"),
+        crop=Crop(sha256="5e" * 32),
     )
     [row] = rows([item])
     said = dict(zip(COLUMNS, row.values, strict=True))
@@ -38,10 +39,11 @@ def test_a_row_says_what_the_sighting_says() -> None:
     assert (said["body"], said["body_confidence"]) == ("other", None)
     assert (said["model"], said["model_confidence"]) == (None, None)
     assert said["said"] == b'{"make":"B.M.W.","body":"ute"}'
+    assert said["crop"] == b"^" * 32
     assert said["doubts"] == "low_confidence,clock_skew"
     assert (said["latitude"], said["owner"], said["plate"]) == (42.3601, "north", "ABC0000")
     bare = dict(zip(COLUMNS, rows([sighting()])[0].values, strict=True))
-    assert (bare["doubts"], bare["said"]) == (None, None)
+    assert (bare["doubts"], bare["said"], bare["crop"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,8 @@ def test_a_row_says_what_the_sighting_says() -> None:
         {"plate_raw": "x" * 33},
         {"plate_raw": "AB\0C"},
         {"make": Trait(value="m" * 41)},
+        {"crop": Crop(sha256="5e" * 31)},
+        {"crop": Crop(sha256="5E" * 32)},
         {"make": Trait(value="bmw", said="B\0MW")},
         {"model": Trait(value="x3", said="x" * 41)},
         {"model": Trait(value="x3", said="🚗" * 17)},

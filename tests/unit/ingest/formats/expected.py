@@ -83,6 +83,7 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             model=BMW.model,
             colour=BMW.colour,
             body=BMW.body,
+            picture=b"",
         ),
     ),
     "openalpr/alpr_alert.json": (
@@ -99,6 +100,7 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             model=BMW.model,
             colour=BMW.colour,
             body=BMW.body,
+            picture=b"",
         ),
     ),
     "openalpr/vehicle.json": (
@@ -125,6 +127,7 @@ EXPECTED: Final[dict[str, tuple[Outcome, ...]]] = {
             region="us-mo",
             make=word("ford", 0.88),
             colour=word("silver-gray", 0.555),
+            picture=b"",
         ),
     ),
     "openalpr/alpr_results.json": (
