@@ -53,6 +53,12 @@ WEBHOOKS: Final = {
 
 RETRY_AFTER_S: Final = 2
 
+SIGNED_BYTES: Final = 256 * 1024
+"""Largest body that is read before it is known whose it is: signed messages hold one read and no picture."""
+
+_NOBODY: Final = ""
+"""In whose name such bodies are held: one share for all of them, and no camera's."""
+
 _SENT_AS_MEANT: Final = frozenset({"not_a_motor_vehicle"})
 """Reasons of rejections that are no fault of the message: its camera gets the answer that it expects."""
 
@@ -182,16 +188,7 @@ class Gateway:
 
     async def _answer(self, request: Request, path: str, format_: str | None, token: str | None) -> Response:
         try:
-            camera = await self._identify.camera(_brought(request, token), format_)
-            request.state.camera_id = camera.camera_id
-            if self._rates is not None:
-                self._rates.request(camera.camera_id, self._monotonic())
-            format_ = format_ or _format_of(camera)
-            read = _reader(request, path, self._limits.items)
-            with self._budget.holding(camera.camera_id) as held:
-                held.add(REQUEST_BYTES)
-                body = await self._body(request, held)
-                return await self._received(camera, format_, read, body, held)
+            return await self._pushed(request, path, format_, _brought(request, token))
         except Refused as nobody:
             problem = Problem(status=nobody.status, detail=nobody.detail)
             return _answer_problem(problem, {"Connection": "close"}, nobody.challenges)
@@ -213,8 +210,37 @@ class Gateway:
         except ClientDisconnect:
             return _answer_problem(Problem(status=400, detail="The body was cut short."))
 
-    async def _body(self, request: Request, held: Held) -> bytes:
-        limit = self._limits.body_bytes
+    async def _pushed(self, request: Request, path: str, format_: str | None, brought: Brought) -> Response:
+        """Take one request of a camera that proves itself; raise for one that is refused."""
+        signed: bytes | None = None
+        if self._identify.is_signed(brought, format_):
+            signed = await self._signed_body(request)
+            camera = self._identify.signed(brought, signed)
+        else:
+            camera = await self._identify.camera(brought, format_)
+        request.state.camera_id = camera.camera_id
+        if self._rates is not None:
+            self._rates.request(camera.camera_id, self._monotonic())
+        format_ = format_ or _format_of(camera)
+        read = _reader(request, path, self._limits.items)
+        with self._budget.holding(camera.camera_id) as held:
+            held.add(REQUEST_BYTES)
+            if signed is None:
+                body = await self._body(request, held, self._limits.body_bytes)
+            else:
+                held.add(len(signed))
+                body = signed
+            return await self._received(camera, format_, read, body, held)
+
+    async def _signed_body(self, request: Request) -> bytes:
+        """Read a body whose signature is to be checked: a small one, of which nobody knows yet whose it is."""
+        if request.headers.get("content-encoding", "").lower() not in ("", "identity"):
+            raise _closing(Problem(status=415, detail="Send what was signed as it is, not encoded."))
+        with self._budget.holding(_NOBODY) as held:
+            held.add(REQUEST_BYTES)
+            return await self._body(request, held, min(self._limits.body_bytes, SIGNED_BYTES))
+
+    async def _body(self, request: Request, held: Held, limit: int) -> bytes:
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
             raise _too_large(f"A body has at most {limit} bytes.")

@@ -9,6 +9,8 @@ from typing import Final
 import msgspec
 
 from ingest import proofs
+from ingest.formats import payload, verkada
+from ingest.formats.table import VERKADA
 from ingest.ports import Registry
 from ingest.proofs import CertificateShown, DigestShown, KeyShown, Nonces, Shown, TokenShown, Unproved
 from schemas.cameras import Camera
@@ -16,9 +18,15 @@ from schemas.cameras import Camera
 MAX_WAITING: Final = 100
 """Requests that may wait for a key that is not known yet; those beyond are refused at once."""
 
+IN_VAIN_S: Final = 60.0
+MAX_IN_VAIN: Final = 10_000
+"""What was waited for in vain is not waited for again for so long, of so many at most: a key that has ended is refused
+at once then, and takes nobody's place."""
+
 CERTIFICATE_HEADER: Final = "x-client-certificate-sha256"
 PROXY_HEADER: Final = "x-proxy-secret"
 KEY_HEADER: Final = "x-api-key"
+SIGNATURE_HEADER: Final = "verkada-signature"
 
 _SAYS: Final[dict[proofs.Reason, str]] = {
     "ephemeral": "This camera's reads must be gone within minutes, which the broker is not set up for: none is taken.",
@@ -62,6 +70,7 @@ class Identify:
         new_key_s: float,
         proxy_secret: str | None = None,
         proxy_socket: str | None = None,
+        signature_tolerance_s: float = 300.0,
         takes_ephemeral: Callable[[], bool] = lambda: False,
         count: Callable[[proofs.Reason], None] = lambda _: None,
         tell: Callable[[str, proofs.Reason], None] = lambda *_: None,
@@ -76,12 +85,14 @@ class Identify:
         self._new_key_s = new_key_s
         self._proxy_secret = proxy_secret
         self._proxy_socket = proxy_socket
+        self._signature_tolerance_s = signature_tolerance_s
         self._takes_ephemeral = takes_ephemeral
         self._count = count
         self._tell = tell
         self._clock = clock
         self._nonces = Nonces()
         self._waiting = 0
+        self._in_vain: dict[str, float] = {}
 
     async def camera(self, brought: Brought, format_: str | None) -> Camera:
         """Return the camera that pushes, on a route for this format. Raises Refused."""
@@ -92,12 +103,39 @@ class Identify:
                 raise Unproved("unknown")
             self._insist_on_proof(camera, shown, brought)
         except Unproved as unproved:
-            self._count(unproved.reason)
-            stale = unproved.reason == "stale"
-            challenges = proofs.challenges(format_, self._nonces.make(self._clock().timestamp()), stale=stale)
-            raise Refused(401, "A camera must prove itself by its own key.", challenges) from None
+            raise self._refusal(unproved, format_) from None
         self._insist_on_active(camera)
         return camera
+
+    def is_signed(self, brought: Brought, format_: str | None) -> bool:
+        """Tell whether a request's only proof is its vendor's signature: its body has to be read first."""
+        others = {CERTIFICATE_HEADER, "authorization", KEY_HEADER}
+        return format_ == VERKADA and SIGNATURE_HEADER in brought.headers and others.isdisjoint(brought.headers)
+
+    def signed(self, brought: Brought, body: bytes) -> Camera:
+        """Return the camera whose vendor signed this body. Raises Refused."""
+        header = brought.headers[SIGNATURE_HEADER].strip()
+        try:
+            device_id = verkada.device_of(payload.loads(body))
+        except payload.NotUsable:
+            device_id = None  # so that it is nobody's: what is wrong with a body is told to cameras alone
+        try:
+            now_s, tolerance_s = self._clock().timestamp(), self._signature_tolerance_s
+            shown = proofs.of_signature(header, device_id, now_s=now_s, tolerance_s=tolerance_s)
+            camera = self._registry.by_device(VERKADA, shown.device_id)
+            if camera is None:
+                raise Unproved("unknown")
+            proofs.check_signature(camera, shown, body)
+        except Unproved as unproved:
+            raise self._refusal(unproved, VERKADA) from None
+        self._insist_on_active(camera)
+        return camera
+
+    def _refusal(self, unproved: Unproved, format_: str | None) -> Refused:
+        self._count(unproved.reason)
+        stale = unproved.reason == "stale"
+        challenges = proofs.challenges(format_, self._nonces.make(self._clock().timestamp()), stale=stale)
+        return Refused(401, "A camera must prove itself by its own key.", challenges)
 
     def _shown(self, brought: Brought) -> Shown:
         headers = brought.headers
@@ -115,24 +153,28 @@ class Identify:
 
     async def _find(self, shown: Shown) -> Camera | None:
         if isinstance(shown, KeyShown | TokenShown):
-            return await self._awaited(lambda: self._registry.by_prefix(shown.prefix))
+            return await self._awaited(shown.prefix, self._registry.by_prefix)
         if isinstance(shown, CertificateShown):
-            return await self._awaited(lambda: self._registry.by_certificate(shown.fingerprint))
+            return await self._awaited(shown.fingerprint, self._registry.by_certificate)
         return self._registry.get(shown.username)
 
-    async def _awaited(self, look: Callable[[], Camera | None]) -> Camera | None:
+    async def _awaited(self, name: str, look: Callable[[str], Camera | None]) -> Camera | None:
         """Look; wait a little for one that is not known, since a new key gets here after its owner has it."""
-        camera = look()
-        if camera is not None or self._waiting >= MAX_WAITING:
+        camera = look(name)
+        if camera is not None or self._waiting >= MAX_WAITING or self._in_vain.get(name, 0) > time.monotonic():
             return camera
         self._waiting += 1
         try:
             give_up = time.monotonic() + self._new_key_s
             while camera is None and time.monotonic() < give_up:
                 await asyncio.sleep(0.05)
-                camera = look()
+                camera = look(name)
         finally:
             self._waiting -= 1
+        if camera is None:
+            self._in_vain[name] = time.monotonic() + IN_VAIN_S
+            if len(self._in_vain) > MAX_IN_VAIN:
+                del self._in_vain[next(iter(self._in_vain))]
         return camera
 
     def _insist_on_proof(self, camera: Camera, shown: Shown, brought: Brought) -> None:

@@ -39,6 +39,10 @@ class Registry(Protocol):
         """Return the camera whose certificate has this SHA-256 fingerprint (hex)."""
         ...
 
+    def by_device(self, format_: str, device_id: str) -> Camera | None:
+        """Return the camera of this format that its vendor calls so; one in use before one that is retired."""
+        ...
+
     async def caught_up(self) -> None:
         """Return when everything that is in the topic now has been read. Raises Unavailable if it can't be."""
         ...

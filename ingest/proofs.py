@@ -1,7 +1,9 @@
 """How a camera proves itself: what came with a request, and whether it shows what the registry knows of it. Pure.
 
-The ways are those of `schemas.cameras.Proof`, and each camera has one. HTTP Basic is RFC 7617, HTTP Digest is RFC 7616
-with SHA-256 and qop `auth`. None of them protects a body on its way: that is TLS's part.
+The ways are those of `schemas.cameras.Proof`, and each camera has one. A vendor's signature is that of Verkada, which
+signs its webhooks (apidocs.verkada.com/reference/securing-webhooks). HTTP Basic is RFC 7617, HTTP Digest is RFC 7616
+with SHA-256 and qop `auth`. None but the
+signature protects a body on its way: that is TLS's part.
 """
 
 import base64
@@ -37,6 +39,7 @@ Reason = Literal[
 _PARAMETER: Final = re.compile(r'\s*([a-z]+)\s*=\s*(?:"([^"\\]{0,512})"|([^\s",]{1,512}))\s*(?:,|$)', re.ASCII)
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}")
 _NONCE_TIME_BYTES: Final = 8
+_SIGNATURE: Final = re.compile(r"([0-9]{1,12})\|([0-9a-fA-F]{64})")
 _MAX_HEADER: Final = 4096
 
 
@@ -70,6 +73,14 @@ class CertificateShown(msgspec.Struct, frozen=True):
     """The SHA-256 fingerprint (hex) of a client certificate, on the word of a proxy that is trusted."""
 
     fingerprint: str
+
+
+class SignatureShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature of a body, the time (seconds since 1970) that it was made at as it was written, and whose it is."""
+
+    signature: str
+    at: str
+    device_id: str
 
 
 Shown = KeyShown | TokenShown | DigestShown | CertificateShown
@@ -218,6 +229,31 @@ def check_digest(camera: Camera, shown: DigestShown, *, method: str, uri: str, n
         raise Unproved("wrong_key")
     if not nonces.is_fresh(shown.nonce, now_s):
         raise Unproved("stale")
+
+
+def of_signature(header: str, device_id: str | None, *, now_s: float, tolerance_s: float) -> SignatureShown:
+    """Return what Verkada's signature header shows, `time|signature`, beside the camera that the body names.
+
+    Raises Unproved; `stale` for a time that is further from ours than `tolerance_s` seconds, either way.
+    """
+    found = _SIGNATURE.fullmatch(header)
+    if found is None:
+        raise Unproved("malformed")
+    if abs(now_s - int(found[1])) > tolerance_s:
+        raise Unproved("stale")
+    if device_id is None:
+        raise Unproved("unknown")
+    return SignatureShown(signature=found[2], at=found[1], device_id=device_id)
+
+
+def check_signature(camera: Camera, shown: SignatureShown, body: bytes) -> None:
+    """Raise Unproved unless the camera's vendor signed these bytes: HMAC-SHA-256 of body, `|` and the time."""
+    if camera.proof != "signature" or camera.signing_secret is None:
+        raise Unproved("wrong_proof")
+    expected = hmac.new(camera.signing_secret.encode(), body, hashlib.sha256)
+    expected.update(f"|{shown.at}".encode())
+    if not hmac.compare_digest(shown.signature.lower(), expected.hexdigest()):
+        raise Unproved("wrong_key")
 
 
 def challenges(format_: str | None, nonce: str, *, stale: bool) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ Format = Literal[
 ]
 """The payloads that a camera can speak."""
 
-Proof = Literal["key", "digest", "url", "certificate"]
+Proof = Literal["key", "digest", "url", "certificate", "signature"]
 """How a camera proves itself.
 
 `key`: its key in a header (as bearer token, as X-Api-Key, or as password of HTTP Basic). `digest`: HTTP Digest
 (RFC 7616) with SHA-256. `url`: a token in the path, for a device that can be given nothing but a URL. `certificate`:
-mutual TLS.
+mutual TLS. `signature`: its vendor signs each body, with a secret that vendor and operator share.
 """
 
 PROOFS: Final[dict[str | None, tuple[Proof, ...]]] = {
@@ -45,7 +45,7 @@ PROOFS: Final[dict[str | None, tuple[Proof, ...]]] = {
     "axis": ("key", "digest", "url", "certificate"),
     "ngsi": ("key", "certificate"),
     "genetec": ("key", "certificate"),
-    "verkada": ("key", "url"),
+    "verkada": ("signature", "key", "url"),
     "frigate": ("key", "certificate"),
 }
 """Which proofs a camera of a format may be registered with; None is a camera that may speak any format."""
@@ -64,6 +64,8 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     `revision` grows by one with each change, so that a replayed older record never undoes a newer one.
     `network` is the camera network that may speak for it in that network's own topic; without one, nobody but the
     camera itself can.
+    `device_id` is the vendor's own id of a camera whose vendor signs, unique within the format among cameras in use;
+    `signing_secret` is what it signs with, and as secret as a key.
     It may push from `active_from` on and until before `active_until`, by time of arrival, as long as it is `active`.
     """
 
@@ -91,6 +93,8 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     digest_ha1: str | None = None
     certificate_sha256: str | None = None
     network: str | None = None
+    device_id: str | None = None
+    signing_secret: str | None = None
 
     def active_at(self, at: datetime) -> bool:
         """Tell whether it may push at a time: not retired, and within its active period."""

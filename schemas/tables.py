@@ -67,8 +67,12 @@ CAMERA: Final = Table(
     Column("digest_ha1", Text),
     Column("certificate_sha256", Text, unique=True),
     Column("network", Text),
+    Column("device_id", Text),
+    Column("signing_secret", Text),
     schema="registry",
 )
+
+Index("camera_by_device", CAMERA.c.format, CAMERA.c.device_id, unique=True, postgresql_where=CAMERA.c.active)
 
 CAMERA_HEALTH: Final = Table(
     "camera_health",

@@ -10,12 +10,12 @@ from search.bodies import load
 from search.cameras import NewCamera, build, checked
 from search.errors import Flaw, Invalid
 
-FIXED: Final = frozenset({"camera_id", "owner", "proof", "certificate_sha256"})
+_PROVING: Final = ("proof", "certificate_sha256", "device_id", "signing_secret")
+
+FIXED: Final = frozenset({"camera_id", "owner", *_PROVING})
 """Members of a new camera that a change can't touch: the id is for good, and a proof goes with a new key."""
 
 CHANGEABLE: Final = tuple(name for name in NewCamera.__struct_fields__ if name not in FIXED)
-
-_PROVING: Final = ("proof", "certificate_sha256")
 
 
 def changed(camera: Camera, body: bytes) -> Camera:
@@ -31,11 +31,14 @@ def changed(camera: Camera, body: bytes) -> Camera:
 def rekeyed(camera: Camera, body: bytes, key: keys.NewKey, token: keys.NewKey) -> tuple[Camera, str | None]:
     """Return a camera's next revision with another key or proof, and the key to show, which is the old one's end.
 
-    `token` is used for `proof` `url`. The body may name `proof` and `certificate_sha256`; without them the proof stays.
-    Raises Invalid, TooLarge.
+    `token` is used for `proof` `url`. The body may name the proof and what goes with it. Without `proof` it stays, and
+    so does `device_id` as long as the vendor signs. Raises Invalid, TooLarge.
     """
     asked = _object(body, _PROVING)
-    members = {name: value for name, value in _members(camera).items() if name != "certificate_sha256"}
+    replaced = {"certificate_sha256", "signing_secret"}
+    if asked.get("proof", camera.proof) != "signature":
+        replaced.add("device_id")
+    members = {name: value for name, value in _members(camera).items() if name not in replaced}
     new = checked({**members, **{name: value for name, value in asked.items() if value is not None}})
     made = secret_for(new.proof, key, token)
     after = build(new, camera.owner, made, camera.registered_at)
@@ -48,8 +51,8 @@ def secret_for(proof: Proof, key: keys.NewKey, token: keys.NewKey) -> keys.NewKe
 
 
 def shown(proof: Proof, made: keys.NewKey) -> str | None:
-    """Return what its operator is shown of it: nothing where a certificate is the proof."""
-    return None if proof == "certificate" else made.key
+    """Return what its operator is shown of it: nothing where the proof is not ours."""
+    return None if proof in ("certificate", "signature") else made.key
 
 
 def _members(camera: Camera) -> dict[str, Any]:

@@ -22,6 +22,9 @@ MAX_FLAWS: Final = 500
 COLUMNS: Final = tuple(name for name in NewCamera.__struct_fields__ if name != "owner")
 """What an import reads."""
 
+SHOWN: Final = tuple(name for name in COLUMNS if name in CameraView.__struct_fields__)
+"""What an export has of it: no secret."""
+
 TOLD: Final = ("owner", "key_prefix", "active", "registered_at", "revision")
 """What only the registry sets: an export has it, an import does not look at it (but for a retired camera's row)."""
 
@@ -74,7 +77,7 @@ def read(body: bytes) -> list[tuple[int, NewCamera]]:
         except Flawed as flawed:
             flaws.extend(flawed.flaws)
             continue
-        for column in ("camera_id", "certificate_sha256"):
+        for column in ("camera_id", "certificate_sha256", "device_id"):
             cell = (column, getattr(camera, column))
             if cell[1] is not None and cell in seen:
                 flaws.append(RowFlaw(row=number, column=column, detail="An earlier row has the same."))
@@ -134,8 +137,8 @@ def _value(name: str, cell: str) -> str | float | int:
 
 
 def write(cameras: Iterable[CameraView]) -> bytes:
-    """Return cameras as a table that `read` takes again, retired ones' rows aside."""
-    return table((*COLUMNS, *TOLD), (msgspec.to_builtins(camera) for camera in cameras))
+    """Return cameras as a table that `read` takes again, but for retired ones' rows and for secrets."""
+    return table((*SHOWN, *TOLD), (msgspec.to_builtins(camera) for camera in cameras))
 
 
 def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

@@ -33,6 +33,8 @@ RESERVED: Final = frozenset({"health", "import"})
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
+_Secret = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{16,128}\Z")]
 _Fingerprint = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 Action = Literal["add", "change", "retire", "rotate_key"]
@@ -60,10 +62,12 @@ class NewCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     proof: Proof = "key"
     certificate_sha256: _Fingerprint | None = None
     network: _Slug | None = None
+    device_id: _DeviceId | None = None
+    signing_secret: _Secret | None = None
 
 
 class CameraView(msgspec.Struct, frozen=True, kw_only=True):
-    """What its agency sees of a camera: all but the hash of its key."""
+    """What its agency sees of a camera: all but the hash of its key, and what it is signed with."""
 
     camera_id: str
     owner: str
@@ -87,6 +91,7 @@ class CameraView(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof
     certificate_sha256: str | None
     network: str | None
+    device_id: str | None
 
 
 class CameraList(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +104,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `POST /v1/cameras` and `POST /v1/cameras/{camera_id}/keys`: `key` is shown here and never again.
 
     With `proof` `digest` it is the password (the user name is the camera's id), with `url` the token in the path; with
-    `certificate` there is none.
+    `certificate` and `signature` there is none.
     """
 
     camera: CameraView
@@ -143,9 +148,14 @@ HELPS: Final[dict[str, str]] = {
     "/active_from": "RFC 3339 with an offset: when it may begin to push.",
     "/active_until": "RFC 3339 with an offset, later than active_from: from when on it may push no more.",
     "/proof": "How it proves itself, of what its format permits: key (in a header), digest (HTTP Digest, SHA-256), url "
-    "(a token in the path: only where a device takes nothing else) or certificate (mutual TLS).",
+    "(a token in the path: only where a device takes nothing else), certificate (mutual TLS) or signature (its vendor "
+    "signs).",
     "/certificate_sha256": "The SHA-256 fingerprint of its certificate, 64 lower-case hex digits; with proof "
     "certificate, and only then.",
+    "/device_id": "The vendor's own id of the camera, as its messages name it, of 1 to 128 printable ASCII characters; "
+    "with proof signature, and only then.",
+    "/signing_secret": "What the vendor signs with, as it is set there, of 16 to 128 printable ASCII characters; with "
+    "proof signature, and only then.",
     "/network": "The camera network that may send its reads for it, as those who run Platetrail name it; or nothing.",
 }
 """What is expected at each pointer."""
@@ -187,12 +197,24 @@ def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
     wrong.extend(outside)
     if not outside and since is not None and until is not None and since >= until:
         wrong.append("/active_until")
+    wrong.extend(_unproving(found))
+    yield from (Flaw(pointer=pointer, detail=HELPS[pointer]) for pointer in wrong)
+
+
+_NEEDS: Final = {
+    "/certificate_sha256": "certificate",
+    "/device_id": "signature",
+    "/signing_secret": "signature",
+}
+"""Members that go with one proof: needed with it, and meaningless with another."""
+
+
+def _unproving(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the members by which the camera could not prove itself as it is meant to."""
     proof = found.get("/proof", "key")
     if proof not in PROOFS[found.get("/format")]:
-        wrong.append("/proof")
-    if (proof == "certificate") != (found.get("/certificate_sha256") is not None):
-        wrong.append("/certificate_sha256")
-    yield from (Flaw(pointer=pointer, detail=HELPS[pointer]) for pointer in wrong)
+        yield "/proof"
+    yield from (pointer for pointer, of in _NEEDS.items() if (proof == of) != (found.get(pointer) is not None))
 
 
 @cache
@@ -230,6 +252,8 @@ def build(new: NewCamera, owner: str, key: NewKey, at: datetime) -> Camera:
         digest_ha1=keys.digest_ha1(new.camera_id, key.key) if new.proof == "digest" else None,
         certificate_sha256=new.certificate_sha256,
         network=new.network,
+        device_id=new.device_id,
+        signing_secret=new.signing_secret,
     )
 
 
@@ -267,7 +291,8 @@ def _recorded(camera: Camera) -> dict[str, str | int | bool | None]:
     """Return a camera for bytes that are hashed: these hold no fractions, so numbers with one are written out."""
     members: dict[str, Any] = msgspec.to_builtins(camera)
     # Whoever has it can push as the camera: that it was there is all that an auditor needs.
-    members["digest_ha1"] = "withheld" if camera.digest_ha1 else None
+    for secret in ("digest_ha1", "signing_secret"):
+        members[secret] = "withheld" if members[secret] else None
     return {name: _exact(value) for name, value in members.items()}
 
 

@@ -115,7 +115,10 @@ class Cameras(Protocol):
     """The camera registry. Each change is one transaction: the row, its outbox record, and last its audit entry."""
 
     async def add(self, camera: Camera, entry: Entry) -> Appended:
-        """Register a camera. Raises Conflict if id or certificate is taken, Unavailable if nothing was changed."""
+        """Register a camera.
+
+        Raises Conflict if its id, certificate or device is taken, Unavailable if nothing was changed.
+        """
         ...
 
     async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
@@ -129,8 +132,8 @@ class Cameras(Protocol):
     async def replace(self, camera: Camera, entry: Entry) -> Appended:
         """Put a camera's next revision in place of the one before.
 
-        Raises Conflict if another change came first, or another camera has its certificate; Unavailable if nothing was
-        changed.
+        Raises Conflict if another change came first, or another camera has its certificate or device; Unavailable if
+        nothing was changed.
         """
         ...
 

@@ -80,6 +80,7 @@ def build(settings: Settings) -> FastAPI:
             registry,
             new_key_s=NEW_KEY_S,
             proxy_secret=_proxy_secret(settings),
+            signature_tolerance_s=settings.signature_tolerance_s,
             proxy_socket=str(settings.listen_socket) if settings.listen_socket else None,
             takes_ephemeral=lambda: forgetting.in_time,
             count=lambda reason: counters.refused.labels(reason).inc(),

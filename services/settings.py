@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     health_report_s: float = Field(
         default=10.0, ge=0.1, le=120.0, description="how often it reports what it counted of each camera"
     )
+    signature_tolerance_s: float = Field(
+        default=300.0, ge=0, description="how far from our clock the time of a vendor's signature may be"
+    )
     proxy_secret_file: Path | None = Field(
         default=None, description="what a proxy that ends mutual TLS sends, so that its word on certificates counts"
     )

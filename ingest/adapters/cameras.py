@@ -7,7 +7,7 @@ from schemas.cameras import Camera
 
 
 class CameraTable:
-    """Cameras by id, key prefix and certificate.
+    """Cameras by id, key prefix, certificate and vendor's id.
 
     Of two records of one camera the higher revision wins, whatever their order.
     """
@@ -17,6 +17,7 @@ class CameraTable:
         self._by_id: dict[str, Camera] = {}
         self._by_prefix: dict[str, Camera] = {}
         self._by_certificate: dict[str, Camera] = {}
+        self._by_device: dict[tuple[str | None, str], Camera] = {}
         for camera in cameras:
             self.put(camera)
 
@@ -36,6 +37,10 @@ class CameraTable:
         """See `ports.Registry.by_certificate`."""
         return self._by_certificate.get(sha256)
 
+    def by_device(self, format_: str, device_id: str) -> Camera | None:
+        """See `ports.Registry.by_device`."""
+        return self._by_device.get((format_, device_id))
+
     def put(self, camera: Camera) -> None:
         """Take a camera, unless a newer revision of it is here."""
         known = self._by_id.get(camera.camera_id)
@@ -47,6 +52,11 @@ class CameraTable:
         self._by_prefix[camera.key_prefix] = camera
         if camera.certificate_sha256 is not None:
             self._by_certificate[camera.certificate_sha256] = camera
+        if camera.device_id is not None:
+            named = (camera.format, camera.device_id)
+            holder = self._by_device.get(named)
+            if camera.active or holder is None or not holder.active:
+                self._by_device[named] = camera
 
     def remove(self, camera_id: str) -> None:
         """Forget a camera: its key opens nothing then."""
@@ -59,6 +69,11 @@ class CameraTable:
         for index, name in ((self._by_prefix, known.key_prefix), (self._by_certificate, known.certificate_sha256)):
             if name is not None and name in index and index[name].camera_id == known.camera_id:
                 del index[name]
+        if known.device_id is not None:
+            named = (known.format, known.device_id)
+            holder = self._by_device.get(named)
+            if holder is not None and holder.camera_id == known.camera_id:
+                del self._by_device[named]
 
     def apply(self, key: bytes | None, value: bytes | None) -> bool:
         """Take one record of the topic; a record without a value (tombstone) removes its camera.

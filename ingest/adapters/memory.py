@@ -105,6 +105,10 @@ class MemoryRegistry:
         """See `ports.Registry.by_certificate`."""
         return self._cameras.by_certificate(sha256)
 
+    def by_device(self, format_: str, device_id: str) -> Camera | None:
+        """See `ports.Registry.by_device`."""
+        return self._cameras.by_device(format_, device_id)
+
     async def caught_up(self) -> None:
         """See `ports.Registry.caught_up`."""
         if self._publisher is None:

@@ -59,6 +59,10 @@ class KafkaRegistry:
         """See `ports.Registry.by_certificate`."""
         return self._cameras.by_certificate(sha256)
 
+    def by_device(self, format_: str, device_id: str) -> Camera | None:
+        """See `ports.Registry.by_device`."""
+        return self._cameras.by_device(format_, device_id)
+
     def __len__(self) -> int:
         """Return how many cameras are known."""
         return len(self._cameras)

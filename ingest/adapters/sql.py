@@ -73,7 +73,7 @@ OUTBOX_DONE: Final = "delete from registry.outbox where id = any($1::bigint[])"
 OUTBOX_CAMERAS: Final = """
 select camera_id, owner, name, latitude, longitude, timezone, heading_deg, clock_use, clock_offset_s,
     clock_uncertainty_s, key_prefix, key_sha256, active, registered_at, revision, lanes, format, handling,
-    active_from, active_until, proof, digest_ha1, certificate_sha256, network
+    active_from, active_until, proof, digest_ha1, certificate_sha256, network, device_id, signing_secret
 from registry.camera order by camera_id
 """
 

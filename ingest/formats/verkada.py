@@ -26,6 +26,13 @@ class _Webhook(msgspec.Struct, frozen=True):
     data: Any = None
 
 
+def device_of(payload: Any) -> str | None:
+    """Return the vendor's id of the camera that one message is about, if it names one."""
+    event = payload.get("data") if isinstance(payload, dict) and "webhook_type" in payload else payload
+    device_id = event.get("camera_id") if isinstance(event, dict) else None
+    return device_id if isinstance(device_id, str) else None
+
+
 def parse(payload: Any) -> tuple[Outcome, ...]:
     """Return the read of a licence-plate event; Dropped for other webhooks; else Rejected."""
     try:

@@ -171,6 +171,10 @@ def _certificates(cameras: Iterable[Camera]) -> list[str]:
     return [camera.certificate_sha256 for camera in cameras if camera.certificate_sha256 is not None]
 
 
+def _devices(cameras: Iterable[Camera]) -> list[tuple[str | None, str]]:
+    return [(one.format, one.device_id) for one in cameras if one.device_id is not None and one.active]
+
+
 class MemoryCameras:
     """The camera registry beside the log in `tables`; `outbox` is what the stream would be told, in order."""
 
@@ -185,6 +189,7 @@ class MemoryCameras:
         """Register a camera."""
         if await self.taken([camera.camera_id], _certificates([camera])):
             raise Conflict("taken")
+        self._insist_on_devices([camera])
         return await self._put(camera, entry)
 
     async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
@@ -193,6 +198,7 @@ class MemoryCameras:
         twice = len(set(ids)) != len(ids) or len(set(prints)) != len(prints)
         if twice or await self.taken(ids, prints):
             raise Conflict("taken")
+        self._insist_on_devices(cameras)
         return [await self._put(camera, entry) for camera, entry in zip(cameras, entries, strict=True)]
 
     async def taken(self, camera_ids: Sequence[str], certificates: Sequence[str]) -> frozenset[str]:
@@ -209,6 +215,7 @@ class MemoryCameras:
         others = [one for one in self._held.values() if one.camera_id != camera.camera_id]
         if camera.certificate_sha256 is not None and camera.certificate_sha256 in _certificates(others):
             raise Conflict("taken")
+        self._insist_on_devices([camera])
         return await self._put(camera, entry)
 
     async def find(self, camera_id: str, owner: str) -> Camera | None:
@@ -226,6 +233,13 @@ class MemoryCameras:
         """Return what is known of how an owner's cameras do, and of those who report on cameras."""
         owned = {camera.camera_id for camera in await self.of_owner(owner)} | {REPORTERS}
         return {camera_id: state for camera_id, state in self.known.items() if camera_id in owned}
+
+    def _insist_on_devices(self, cameras: Sequence[Camera]) -> None:
+        """Raise Conflict if another camera in use has the device id of one of these."""
+        new = {camera.camera_id for camera in cameras}
+        devices = _devices([*(one for name, one in self._held.items() if name not in new), *cameras])
+        if len(set(devices)) != len(devices):
+            raise Conflict("taken")
 
     async def _put(self, camera: Camera, entry: Entry) -> Appended:
         self._insist()

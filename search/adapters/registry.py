@@ -71,7 +71,7 @@ class PostgresCameras:
         statement = insert(CAMERA).values(values).on_conflict_do_nothing()
         async with self._transaction() as connection:
             if (await connection.execute(statement.returning(CAMERA.c.camera_id))).first() is None:
-                raise Conflict("This camera id, or its certificate, is taken. Choose another.")
+                raise Conflict("This camera id, its certificate or its device_id is taken. Choose another.")
             return await self._publish_and_record(connection, camera, entry)
 
     async def add_all(self, cameras: Sequence[Camera], entries: Sequence[Entry]) -> list[Appended]:
@@ -82,7 +82,7 @@ class PostgresCameras:
             # Through SQLAlchemy, which begins the transaction with the first statement that it sees.
             added = await connection.exec_driver_sql(sql.ADD_CAMERAS, (rows,))
             if len(added.all()) != len(cameras):
-                raise Conflict("An id, or a certificate, was taken at this moment. Look at it again.", retry_after_s=1)
+                raise Conflict("An id, a certificate or a device_id is taken. Look at it again.", retry_after_s=1)
             await connection.exec_driver_sql(sql.TELL_CAMERAS, (topics.CAMERAS, ids, records))
             raw = await connection.get_raw_connection()
             return await append_within(raw.driver_connection, self._sealer, entries)
@@ -154,7 +154,7 @@ class PostgresCameras:
         except Exception as error:  # noqa: BLE001 - asyncpg.InternalClientError is a plain Exception
             sqlstate = getattr(getattr(error, "orig", error), "sqlstate", None)
             if sqlstate == UNIQUE_VIOLATION:
-                raise Conflict("Another camera proves itself by this certificate.") from None
+                raise Conflict("Another camera proves itself by this certificate, or has this device_id.") from None
             _tell(error, sqlstate)
             raise Unavailable from None
 

@@ -1,12 +1,13 @@
 """`/v1/cameras`: camera operators register, change, list, import and retire the cameras of their agency."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from schemas.cameras import Proof
 from schemas.problems import MEDIA_TYPE, Problem
 from search import camera_changes, camera_csv
 from search.act import OPERATOR, Act
@@ -185,8 +186,10 @@ _PATCH: Final = {
 _PROVING: Final = {
     "type": "object",
     "properties": {
-        "proof": {"enum": ["key", "digest", "url", "certificate"]},
+        "proof": {"enum": list(get_args(Proof))},
         "certificate_sha256": {"type": ["string", "null"], "description": "64 lower-case hex digits"},
+        "device_id": {"type": ["string", "null"], "description": "with proof signature; without it, it stays"},
+        "signing_secret": {"type": ["string", "null"], "description": "with proof signature: shown to nobody again"},
     },
 }
 _ADD: Final = (
@@ -226,7 +229,7 @@ _RETIRE: Final = (
 _ROTATE: Final = (
     "Give a camera of your agency a new key",
     "The old key ends at once (the gateway has heard of it within seconds), the new one is shown this once. `proof` "
-    "and `certificate_sha256` change how the camera proves itself. The change is in the audit log.",
+    "and what goes with it change how the camera proves itself. The change is in the audit log.",
 )
 _PROBLEMS: Final = {
     401: "No valid bearer token.",

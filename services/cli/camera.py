@@ -49,6 +49,13 @@ Proving = Annotated[
 Certificate = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="Its certificate (PEM), with --proof certificate.")
 ]
+DeviceId = Annotated[str | None, typer.Option(help="Its vendor's own id of it, with --proof signature.")]
+SigningSecret = Annotated[
+    Path | None,
+    typer.Option(
+        "--signing-secret-file", exists=True, dir_okay=False, help="Holds what its vendor signs with, likewise."
+    ),
+]
 KeyFile = Annotated[Path | None, typer.Option(help="Write the key to this file (0600) instead of showing it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it came.")]
 UNSETTABLE: Final = (
@@ -102,6 +109,8 @@ def add(
     active_until: ActiveUntil = None,
     proof: Proving = None,
     certificate: Certificate = None,
+    device_id: DeviceId = None,
+    signing_secret: SigningSecret = None,
     key_file: KeyFile = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -121,6 +130,10 @@ def add(
 
         platetrail camera add gate-4 --name "Gate 4" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
             --proof certificate --certificate gate-4.pem
+
+        platetrail camera add gate-5 --name "Gate 5" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --format verkada --proof signature --device-id 5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c \\
+            --signing-secret-file verkada.secret
     """
     from services.cli.client import Service, read_token
 
@@ -142,6 +155,8 @@ def add(
         active_until=_moment(active_until),
         proof=proof,
         certificate_sha256=_fingerprint(certificate),
+        device_id=device_id,
+        signing_secret=_secret(signing_secret),
     )
     with Service("search", url, read_token(token_file)) as service:
         key = register(service, body)
@@ -258,6 +273,8 @@ def rotate_key(
     url: SearchUrl,
     proof: Annotated[Proof | None, typer.Option(help="From now on it proves itself so; without it, as before.")] = None,
     certificate: Certificate = None,
+    device_id: DeviceId = None,
+    signing_secret: SigningSecret = None,
     key_file: KeyFile = None,
     token_file: TokenFile = None,
 ) -> None:
@@ -273,10 +290,25 @@ def rotate_key(
     """
     from services.cli.client import Service, read_token
 
-    body = _given(proof=proof, certificate_sha256=_fingerprint(certificate))
+    body = _given(
+        proof=proof,
+        certificate_sha256=_fingerprint(certificate),
+        device_id=device_id,
+        signing_secret=_secret(signing_secret),
+    )
     with Service("search", url, read_token(token_file)) as service:
         answer = service.post(f"{_path(camera_id)}/keys", body)
     _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", _decoded(answer)["key"], key_file)
+
+
+def _secret(path: Path | None) -> str | None:
+    """Return the secret in a file, which stands in no command line and no list of processes."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except UnicodeDecodeError:
+        raise typer.BadParameter("it holds more than ASCII", param_hint="--signing-secret-file") from None
 
 
 def retire(camera_id: CameraId, url: SearchUrl, token_file: TokenFile = None) -> None:

@@ -22,6 +22,7 @@ LABELS: Final = {
     "proof": "proves itself by",
     "key_prefix": "key begins",
     "certificate_sha256": "certificate",
+    "device_id": "its vendor's id",
     "active": "in use",
     "period": "active period",
     "registered_at": "registered",

@@ -135,6 +135,28 @@ async def test_of_many_all_are_registered_or_none(cameras: Cameras) -> None:
     assert [one.index for one in await cameras.add_all([new], [entry()])] == [before.index + 1]
 
 
+def signed(camera_id: str, **changes: Any) -> Camera:
+    """Return a camera whose vendor signs, and calls it `device`."""
+    proof = {"format": "verkada", "proof": "signature", "device_id": "device", "signing_secret": "sixteen-or-more-1"}
+    return camera(camera_id, **(proof | changes))
+
+
+async def test_a_vendors_id_is_one_cameras_as_long_as_it_is_in_use(cameras: Cameras) -> None:
+    first = signed("signed-a")
+    await cameras.add(first, entry())
+    assert await cameras.find("signed-a", "north") == first
+    for owner in ("north", "south"):
+        with pytest.raises(Conflict):
+            await cameras.add(signed("signed-b", owner=owner), entry())
+        with pytest.raises(Conflict):
+            await cameras.add_all([signed("signed-b", owner=owner)], [entry()])
+    await cameras.add_all([signed("signed-c", device_id="another")], [entry()])
+    with pytest.raises(Conflict):
+        await cameras.replace(signed("signed-c", revision=1), entry())
+    await cameras.replace(retired(first), entry("retire"))
+    await cameras.replace(signed("signed-c", revision=1), entry())
+
+
 async def test_what_is_taken_is_told_of_ids_and_certificates(cameras: Cameras) -> None:
     await cameras.add_all([certified("taken-a", "1", owner="south"), camera("taken-b")], [entry(), entry()])
     assert await cameras.taken(["taken-a", "taken-b", "free"], []) == {"taken-a", "taken-b"}

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,143 @@ def basic(user: str, password: str) -> str:
 def digest_camera(key: str = "secret of the camera") -> Camera:
     one, _ = camera("digest-1")
     return msgspec.structs.replace(one, proof="digest", digest_ha1=keys.digest_ha1("digest-1", key))
+
+
+SIGNING = "what-the-vendor-signs-with"
+DEVICE = "5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c"
+SIGNED = b'{"webhook_type": "lpr", "data": {"camera_id": "5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c", "created": 1}}'
+
+
+def signing_camera(**changes: Any) -> Camera:
+    proof = {"format": "verkada", "proof": "signature", "device_id": DEVICE, "signing_secret": SIGNING}
+    return camera("signed-1", **(proof | changes))[0]
+
+
+def signature(body: bytes = SIGNED, *, at: float = NOW.timestamp(), secret: str = SIGNING, signed_at: str = "") -> str:
+    """Return a Verkada-Signature header as its documentation says."""
+    made = hmac.new(secret.encode(), body + b"|" + (signed_at or str(int(at))).encode(), hashlib.sha256)
+    return f"{int(at)}|{made.hexdigest()}"
+
+
+def by_signature(header: str, body: bytes = SIGNED, *cameras: Camera) -> str:
+    """Return the id of the camera that these prove, or why none is."""
+    counted: list[str] = []
+    registry = MemoryRegistry(cameras or [signing_camera()])
+    identify = Identify(registry, new_key_s=0, count=counted.append, clock=lambda: NOW)
+    brought = Brought(headers={"verkada-signature": header}, method="POST", uri="/v1/webhooks/verkada")
+    assert identify.is_signed(brought, table.VERKADA)
+    try:
+        return identify.signed(brought, body).camera_id
+    except Refused:
+        (reason,) = counted
+        return reason
+
+
+def test_a_vendors_signature_proves_the_camera_that_its_message_names() -> None:
+    assert by_signature(signature()) == "signed-1"
+    bare = b'{"camera_id": "5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c", "created": 1}'
+    assert by_signature(signature(bare), bare) == "signed-1"
+    stamp, _, digest = signature().partition("|")
+    assert by_signature(f"{stamp}|{digest.upper()}") == "signed-1"
+
+
+def test_a_signature_is_made_as_its_documentation_says() -> None:
+    """Made once by hand: printf '{"a":1}|1772366400' | openssl dgst -sha256 -hmac what-the-vendor-signs-with."""
+    assert (
+        signature(b'{"a":1}', at=1772366400)
+        == "1772366400|f2ba8c58fe57504fcc0c987eb41448d6425be5686ff47740b564474579a4d6de"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "reason"),
+    [
+        (signature(), SIGNED + b" ", "wrong_key"),
+        (signature(SIGNED + b" "), SIGNED, "wrong_key"),
+        (signature(secret="another-secret-of-another"), SIGNED, "wrong_key"),
+        (signature(signed_at="1"), SIGNED, "wrong_key"),
+        (signature(at=NOW.timestamp() - 301), SIGNED, "stale"),
+        (signature(at=NOW.timestamp() + 301), SIGNED, "stale"),
+        (signature(at=NOW.timestamp() - 300), SIGNED, "signed-1"),
+        (signature(b"{"), b"{", "unknown"),
+        (signature(b"[]"), b"[]", "unknown"),
+        (signature(b'{"data": {}, "webhook_type": 1}'), b'{"data": {}, "webhook_type": 1}', "unknown"),
+        (signature(b'{"camera_id": "another"}'), b'{"camera_id": "another"}', "unknown"),
+        (signature().replace("|", ","), SIGNED, "malformed"),
+        ("", SIGNED, "malformed"),
+        ("9" * 5000 + "|" + "0" * 64, SIGNED, "malformed"),
+        (signature()[:-1], SIGNED, "malformed"),
+    ],
+)
+def test_what_is_not_signed_as_it_should_is_refused_and_counted(header: str, body: bytes, reason: str) -> None:
+    assert by_signature(header, body) == reason
+
+
+def test_a_signature_proves_only_a_camera_in_use_that_is_registered_with_it() -> None:
+    assert by_signature(signature(), SIGNED, signing_camera(active=False)) == "retired"
+    assert by_signature(signature(), SIGNED, signing_camera(active_until=NOW)) == "not_active"
+    assert by_signature(signature(), SIGNED, camera("other")[0]) == "unknown"
+    assert by_signature(signature(), SIGNED, signing_camera(proof="key", signing_secret=None)) == "wrong_proof"
+
+
+def test_a_key_beside_a_signature_is_what_counts() -> None:
+    identify = Identify(MemoryRegistry(), new_key_s=0)
+    for name in ("authorization", "x-api-key", "x-client-certificate-sha256"):
+        headers = {"verkada-signature": signature(), name: "x"}
+        assert not identify.is_signed(Brought(headers=headers, method="POST", uri="/"), table.VERKADA)
+    signed = Brought(headers={"verkada-signature": signature()}, method="POST", uri="/")
+    assert not identify.is_signed(signed, table.AXIS)
+    assert not identify.is_signed(signed, None)
+
+
+def test_a_device_is_its_camera_in_use_whatever_comes_in_which_order() -> None:
+    old, new = signing_camera(active=False, revision=1), msgspec.structs.replace(signing_camera(), camera_id="signed-2")
+    for order in ((old, new), (new, old)):
+        cameras = CameraTable(order)
+        found = cameras.by_device("verkada", DEVICE)
+        assert found is not None
+        assert found.camera_id == "signed-2"
+        assert cameras.by_device("axis", DEVICE) is None
+        cameras.remove("signed-2")
+        assert cameras.by_device("verkada", DEVICE) is None
+
+
+def test_what_was_waited_for_in_vain_is_not_waited_for_again_and_found_all_the_same() -> None:
+    one, key = camera()
+    registry = MemoryRegistry()
+    identify = Identify(registry, new_key_s=0.2)
+    brought = Brought(headers={"x-api-key": key}, method="POST", uri="/")
+
+    async def ask() -> float:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(Refused):
+            await identify.camera(brought, table.NATIVE)
+        return asyncio.get_running_loop().time() - begun
+
+    async def both() -> Camera:
+        first, looks = await ask(), []
+        registry.by_prefix = lambda prefix: looks.append(prefix)  # type: ignore[method-assign]
+        await ask()
+        assert len(looks) == 1, "it was looked for once, and not waited for"
+        assert first >= 0.2
+        del registry.by_prefix
+        registry._cameras.put(one)
+        return await identify.camera(brought, table.NATIVE)
+
+    assert asyncio.run(both()) == one
+
+
+def test_what_is_remembered_of_unknown_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.identify.MAX_IN_VAIN", 10)
+    identify = Identify(MemoryRegistry(), new_key_s=0)
+
+    async def guess() -> None:
+        for _ in range(50):
+            with pytest.raises(Refused):
+                await identify.camera(Brought(headers={"x-api-key": keys.new().key}, method="POST", uri="/"), None)
+
+    asyncio.run(guess())
+    assert len(identify._in_vain) == 10
 
 
 def response(nonce: str, *, key: str = "secret of the camera", uri: str = "/p?a=1", **changes: str) -> str:

@@ -13,6 +13,7 @@ from schemas.entries import canonical
 from schemas.queries import Asker
 from search.audit.lookups import Lookups
 from search.camera_changes import CHANGEABLE, changed, rekeyed
+from search.camera_csv import write
 from search.cameras import build, checked, entry, view
 from search.errors import Invalid
 
@@ -77,7 +78,18 @@ def test_what_changes_nothing_is_no_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["camera_id", "owner", "proof", "certificate_sha256", "active", "key_sha256", "revision"]
+    "name",
+    [
+        "camera_id",
+        "owner",
+        "proof",
+        "certificate_sha256",
+        "device_id",
+        "signing_secret",
+        "active",
+        "key_sha256",
+        "revision",
+    ],
 )
 def test_some_members_are_not_to_be_changed(name: str) -> None:
     assert name not in CHANGEABLE
@@ -117,9 +129,43 @@ def test_a_new_key_can_be_another_proof() -> None:
     assert (plain.proof, plain.certificate_sha256) == ("key", None)
 
 
+SECRET = "what-the-vendor-signs-with"
+
+
+def test_a_vendors_signature_needs_its_secret_again_and_no_other_id() -> None:
+    verkada = camera(format="verkada")
+    signed, nothing = rekey(verkada, proof="signature", device_id="5f0c-2b1e", signing_secret=SECRET)
+    assert (nothing, signed.device_id, signed.signing_secret) == (None, "5f0c-2b1e", SECRET)
+    other, _ = rekey(signed, signing_secret=SECRET + "-2")
+    assert (other.proof, other.device_id, other.signing_secret) == ("signature", "5f0c-2b1e", SECRET + "-2")
+    with pytest.raises(Invalid) as caught:
+        rekey(signed)
+    assert [flaw.pointer for flaw in caught.value.flaws] == ["/signing_secret"]
+    plain, key = rekey(signed, proof="key")
+    assert (key, plain.device_id, plain.signing_secret) == (KEY.key, None, None)
+    moved = changed(signed, b'{"lanes": 4}')
+    assert moved == msgspec.structs.replace(signed, lanes=4, revision=signed.revision + 1)
+
+
+def test_a_signing_secret_is_neither_shown_nor_recorded() -> None:
+    signed, _ = rekey(camera(format="verkada"), proof="signature", device_id="5f0c-2b1e", signing_secret=SECRET)
+    assert SECRET.encode() not in msgspec.json.encode(view(signed))
+    assert SECRET.encode() not in write([view(signed)])
+    asker = Asker(person="olga", agency="north", roles=frozenset({"camera_operator"}))
+    recorded = entry("rotate_key", signed, asker, signed.registered_at, Lookups(b"l" * 32))
+    assert SECRET not in repr(recorded)
+    (of_camera,) = [item.value for item in recorded.disclosures if item.field == "camera"]
+    assert isinstance(of_camera, dict)
+    assert (of_camera["signing_secret"], of_camera["device_id"]) == ("withheld", "5f0c-2b1e")
+
+
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
+        ({"proof": "signature", "device_id": "d", "signing_secret": SECRET}, "/proof"),
+        ({"device_id": "d"}, "/device_id"),
+        ({"signing_secret": SECRET}, "/signing_secret"),
+        ({"proof": "signature", "device_id": "d", "signing_secret": "too short"}, "/signing_secret"),
         ({"proof": "certificate"}, "/certificate_sha256"),
         ({"certificate_sha256": PRINT}, "/certificate_sha256"),
         ({"proof": "certificate", "certificate_sha256": PRINT.upper()}, "/certificate_sha256"),

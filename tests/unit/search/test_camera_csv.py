@@ -69,6 +69,19 @@ def test_what_is_exported_is_imported_again() -> None:
 _KEY = keys.new()
 
 
+def test_a_vendors_id_is_one_cameras_and_its_secret_is_not_exported() -> None:
+    header, signed = (
+        f"{HEADER},format,proof,device_id,signing_secret\n",
+        "verkada,signature,5f0c-2b1e,sixteen-or-more-1",
+    )
+    ((_, new),) = read(f"{header}a,b,1,1,UTC,{signed}\n".encode())
+    exported = write([view(build(new, "north", _KEY, AT))])
+    assert b"5f0c-2b1e" in exported
+    assert b"sixteen-or-more" not in exported
+    assert b"signing_secret" not in exported
+    assert flaws(f"{header}a,b,1,1,UTC,{signed}\nc,d,1,1,UTC,{signed}\n") == [(3, "device_id")]
+
+
 @given(st.text(min_size=1, max_size=100))
 def test_any_name_survives_and_is_no_formula(name: str) -> None:
     name = " ".join(name.split())
