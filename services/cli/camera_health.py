@@ -59,9 +59,9 @@ def health_table(cameras: Iterable[CameraHealth]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("camera", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    table.add_column("last read")
+    table.add_column("last read", overflow="fold")
     for heading in ("last hour", "last day", "rejected", "confidence", "clock"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for one in cameras:
         table.add_row(
             one.camera_id,
@@ -100,4 +100,5 @@ def _clock(skew: Skew | None) -> str:
     if skew is None:
         return "-"
     sign = "-" if skew.seconds < 0 else "+"
-    return f"{sign}{span(abs(skew.seconds))} ±{span(skew.spread_s)}"
+    middle, spread = (span(seconds).replace(" ", "\u00a0") for seconds in (abs(skew.seconds), skew.spread_s))
+    return f"{sign}{middle} ±{spread}"

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -129,7 +130,9 @@ async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
         await stages.put_cameras(publisher, retired)
         for name in ("enricher", "indexer", "matcher"):
             await walk.process(name, ["-m", f"services.{name}"])
+        await walk.process("health", ["-m", "services.health"], "platetrail_health")
         await _worked_off(kafka)
+        await _reported(database, walk)
         walk.now = datetime.now(UTC).replace(microsecond=0)  # last, since such reads are gone within a minute or two
         await walk.samples("ephemeral", timedelta(), plate=f"{EPHEMERAL}3333")
         await walk.send("metrics", "", "GET", "/metrics", {})
@@ -142,6 +145,19 @@ async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
         await _let_through(kafka, database, walk)
         found |= await looking.look(LEAKED)
     return Left(walk, found, records, tables, passes)
+
+
+async def _reported(database: Database, walk: Walk) -> None:
+    """Wait until something is known of every camera that had anything to say by now."""
+    ids = [one.camera_id for way, (one, _) in walk.cameras.items() if way not in ("ephemeral", "leaky")]
+    connection = await asyncpg.connect(database.superuser_url)
+
+    async def known() -> bool:
+        rows = await connection.fetch("select from registry.camera_health where camera_id = any($1)", ids)
+        return len(rows) == len(ids)
+
+    await until_async(known, "the health of all cameras is known")
+    await connection.close()
 
 
 async def _poison(kafka: Kafka, walk: Walk) -> None:
@@ -352,8 +368,8 @@ def test_a_listed_field_that_is_too_long_is_left_out(left: Left) -> None:
 
 def test_what_was_searched_is_all_there_is(left: Left) -> None:
     assert {place for place, _ in left.records} >= TOPICS
-    assert {"table audit.head", "table pg_authid"} <= left.tables.keys()
-    assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer", "matcher"}
+    assert {"table audit.head", "table pg_authid", "table registry.camera_health"} <= left.tables.keys()
+    assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer", "matcher", "health"}
     assert all(log.stat().st_size for log in left.walk.logs)
     [metrics] = left.pushed("metrics")
     assert b'status="accepted"' in metrics.answer

@@ -74,13 +74,14 @@ class Walk:
             self._client = client
             yield port
 
-    async def process(self, name: str, argv: list[str]) -> Child:
-        """Start a Python process, and wait until it is ready."""
+    async def process(self, name: str, argv: list[str], role: str = "platetrail_ingest") -> Child:
+        """Start a Python process with a role of the database, and wait until it is ready."""
         log = self._folder / f"{name}.log"
         env = {
             "PLATETRAIL_KAFKA_BOOTSTRAP": self._kafka.bootstrap,
-            "PLATETRAIL_DATABASE_URL": self._database.url("platetrail_ingest"),
+            "PLATETRAIL_DATABASE_URL": self._database.url(role),
             "PLATETRAIL_LISTEN_PORT": "0",
+            "PLATETRAIL_HEALTH_REPORT_S": "0.5",
             "PLATETRAIL_SESSION_TIMEOUT_S": "6",
             "PLATETRAIL_LOG_LEVEL": "debug",
         }

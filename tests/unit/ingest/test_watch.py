@@ -1,0 +1,111 @@
+"""The health worker's loop: what it folds, what it skips, and when it stops."""
+
+import asyncio
+import warnings
+from collections.abc import Sequence
+
+import pytest
+from structlog.testing import capture_logs
+
+from ingest import deadletter
+from ingest.adapters.memory import InMemory
+from ingest.adapters.memory_batches import MemorySource, MemoryTopic
+from ingest.errors import Unavailable
+from ingest.health import Letter
+from ingest.runner import Limits
+from ingest.watch import Change, TooManyUnusable, Watch
+from schemas import topics, wire
+from schemas.deadletters import Reason
+from tests.support.detections import NOW, detection
+from tests.support.health import report
+
+SOON = Limits(outage_s=0.2, first_wait_s=0.001, longest_wait_s=0.01, failures=5)
+
+
+class States:
+    """Keeps what it is told to fold; `down` times it is not there."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.down = 0
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def fold(self, changes: Sequence[Change]) -> None:
+        if self.down:
+            self.down -= 1
+            raise Unavailable("away")
+        self.changes.extend(changes)
+
+
+def topic(name: str, *values: bytes | None) -> MemoryTopic:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InMemory)
+        made = MemoryTopic(name)
+    for value in values:
+        made.put(value)
+    return made
+
+
+async def worked_off(of: MemoryTopic, states: States) -> None:
+    """Run a worker until everything is committed, or it ends."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(Watch(MemorySource(of), states, limits=SOON).run(stop))
+    while of.lag() and not running.done():  # noqa: ASYNC110 - what is watched has no event
+        await asyncio.sleep(0)
+    stop.set()
+    await running
+
+
+def letter(number: int, reason: Reason) -> bytes:
+    return wire.encode(deadletter.of_detection("enricher", reason, detection(number), NOW))
+
+
+async def test_reports_are_folded_and_what_is_none_is_skipped() -> None:
+    planted = b'{"v":1,"plate":"XQ7041"}'
+    of = topic(topics.CAMERA_HEALTH, wire.encode(report(1)), planted, None, wire.encode(report(2)))
+    states = States()
+    with capture_logs() as logs:
+        await worked_off(of, states)
+    assert states.changes == [report(1), report(2)]
+    assert of.committed == [4]
+    assert [line["log_level"] for line in logs if line["event"] == "unusable"] == ["error"]
+    assert logs[-1]["unusable"] == 2
+    assert "XQ7041" not in str(logs)
+
+
+async def test_of_dead_letters_conflicting_resends_alone_say_something() -> None:
+    of_bytes = wire.encode(deadletter.of_bytes("enricher", "x", 9, NOW))
+    of = topic(topics.DEAD_LETTERS, letter(1, "poisoned"), letter(2, "conflicting_resend"), of_bytes)
+    states = States()
+    await worked_off(of, states)
+    expected = deadletter.of_detection("enricher", "conflicting_resend", detection(2), NOW)
+    assert states.changes == [Letter(partition=0, offset=1, letter=expected)]
+    assert of.committed == [3]
+
+
+async def test_an_outage_is_waited_out_and_nothing_is_committed_meanwhile() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, wire.encode(report(1))), States()
+    states.down = 3
+    await worked_off(of, states)
+    assert (states.changes, states.down, of.committed) == ([report(1)], 0, [1])
+
+
+async def test_an_outage_that_lasts_ends_it_uncommitted() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, wire.encode(report(1))), States()
+    states.down = 10**9
+    with pytest.raises(Unavailable):
+        await worked_off(of, states)
+    assert of.committed == [0]
+
+
+async def test_too_many_messages_that_are_none_end_it_uncommitted() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, wire.encode(report(1)), *[b"{"] * 6), States()
+    with pytest.raises(TooManyUnusable):
+        await worked_off(of, states)
+    assert (states.changes, of.committed) == ([], [0])
+    good = topic(topics.CAMERA_HEALTH, *[b"{", b"{", wire.encode(report(1))] * 4)
+    await worked_off(good, states)
+    assert good.committed == [12]

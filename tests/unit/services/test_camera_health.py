@@ -1,0 +1,62 @@
+"""What an operator sees of `platetrail camera health`."""
+
+from datetime import timedelta
+from io import StringIO
+
+from rich.console import Console
+
+from schemas.health import CameraState
+from search.health import CameraHealth, view
+from services.cli.camera_health import health_table, look_at
+from tests.support.cameras import camera
+from tests.support.health import NOW, every, folded, report
+
+LATER = NOW + timedelta(minutes=90)
+BUSY = folded(
+    [
+        *every(5, NOW - timedelta(days=1), NOW),
+        report(1000, accepted=61, rejected={"shape": 150}, confidences=9, confidence_total=81_000),
+        *(report(1000 + n, NOW - n * timedelta(minutes=20), skews=9, skew_low_s=25_201.0 + n) for n in range(1, 4)),
+    ]
+)
+
+
+def healths() -> list[CameraHealth]:
+    return [
+        view(camera("i70-west-12")[0], BUSY, LATER, LATER),
+        view(camera("old-bridge", proof="url")[0], CameraState(), LATER, LATER),
+        view(camera("gone", active=False)[0], CameraState(), LATER, LATER),
+    ]
+
+
+def shown(*parts: object, width: int = 120) -> str:
+    text = StringIO()
+    Console(file=text, width=width).print(*parts, sep="\n", end="")
+    return text.getvalue()
+
+
+def test_the_table_has_a_line_for_each_camera() -> None:
+    lines = [" ".join(line.split()) for line in shown(health_table(healths())).splitlines()]
+    assert lines[1] == "camera status last read last hour last day rejected confidence clock"
+    assert lines[3:6] == [
+        "i70-west-12 silent 90 min ago 0 341 31% 90% +7 h 00 ±1 s",
+        "old-bridge never seen - 0 0 - - -",
+        "gone retired - 0 0 - - -",
+    ]
+
+
+def test_a_narrow_terminal_leaves_ids_and_statuses_whole() -> None:
+    text = shown(health_table(healths()), width=60)
+    assert all(word in text for word in ("i70-west-12", "old-bridge", "silent", "never seen"))
+
+
+def test_what_to_look_at_comes_camera_by_camera() -> None:
+    text = shown(*look_at(healths()), width=1000)
+    assert [line.split("  ")[:2] for line in text.splitlines() if line] == [
+        ["i70-west-12", "silent"],
+        ["i70-west-12", "clock off"],
+        ["i70-west-12", "many rejects"],
+        ["old-bridge", "token in url"],
+    ]
+    assert "clock_use = offset, clock_offset_s = 25203" in text
+    assert "now it has been for 90 min" in text
