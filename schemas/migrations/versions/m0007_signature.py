@@ -2,13 +2,13 @@
 
 from schemas.migrations.run import run_file
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
     """Add the columns, and let the proof be a signature."""
-    run_file("0006_signature.sql")
+    run_file("0007_signature.sql")
 
 
 def downgrade() -> None:
