@@ -1,8 +1,9 @@
 """Who pushes: the camera behind a request, by what came with it, before anything of its body is read."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -101,7 +102,8 @@ class Identify:
             camera = await self._find(shown)
             if camera is None:
                 raise Unproved("unknown")
-            self._insist_on_proof(camera, shown, brought)
+            with self._telling(camera):
+                self._check(camera, shown, brought)
         except Unproved as unproved:
             raise self._refusal(unproved, format_) from None
         self._insist_on_active(camera)
@@ -125,7 +127,8 @@ class Identify:
             camera = self._registry.by_device(VERKADA, shown.device_id)
             if camera is None:
                 raise Unproved("unknown")
-            proofs.check_signature(camera, shown, body)
+            with self._telling(camera):
+                proofs.check_signature(camera, shown, body)
         except Unproved as unproved:
             raise self._refusal(unproved, VERKADA) from None
         self._insist_on_active(camera)
@@ -177,9 +180,11 @@ class Identify:
                 del self._in_vain[next(iter(self._in_vain))]
         return camera
 
-    def _insist_on_proof(self, camera: Camera, shown: Shown, brought: Brought) -> None:
+    @contextlib.contextmanager
+    def _telling(self, camera: Camera) -> Iterator[None]:
+        """Tell of which camera it was, should what was shown not prove it."""
         try:
-            self._check(camera, shown, brought)
+            yield
         except Unproved as unproved:
             self._tell(camera.camera_id, unproved.reason)
             raise

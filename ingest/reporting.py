@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -13,6 +13,9 @@ from ingest.ports import Publisher
 from ingest.tally import Tallies
 from schemas import topics, wire
 from schemas.health import CameraReport
+
+Outcome = Literal["sent", "waiting", "refused"]
+"""What became of an attempt to report: `waiting` is tried again, `refused` is lost in part or whole."""
 
 LAST_S: Final = 3.0
 """How long the last report may take when the process ends."""
@@ -30,12 +33,14 @@ class Reporting:
         publisher: Publisher,
         *,
         every_s: float,
+        count: Callable[[Outcome], None] = lambda _: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Know what is counted, and where it goes how often."""
+        """Know what is counted, and where it goes how often. `count` is told of each attempt."""
         self._tallies = tallies
         self._publisher = publisher
         self._every_s = every_s
+        self._count = count
         self._clock = clock
         self._unsent: list[CameraReport] = []
         self._told = False
@@ -63,9 +68,11 @@ class Reporting:
         try:
             refused = [error for error in await self._publisher.publish(topics.CAMERA_HEALTH, records) if error]
         except IngestError as error:
+            self._count("waiting")
             self._tell(str(error))
             return False
         self._unsent = []
+        self._count("refused" if refused else "sent")
         if refused:
             self._tell(str(refused[0]))
         else:

@@ -38,6 +38,11 @@ GATEWAY_PICTURES: Final = Metric(
     "Pictures of plates that came with reads, by what became of them: kept, or why not.",
     ("fate",),
 )
+GATEWAY_HEALTH_REPORTS: Final = Metric(
+    "platetrail_gateway_health_reports_total",
+    "Reports on all cameras together, by what became of each attempt: sent, waiting (tried again), refused (lost).",
+    ("outcome",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

@@ -56,7 +56,12 @@ def build(settings: Settings) -> FastAPI:
     forgetting = _Forgetting(settings.broker())
     tallies = Tallies()
     reports = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
-    reporting = Reporting(tallies, reports, every_s=settings.health_report_s)
+    reporting = Reporting(
+        tallies,
+        reports,
+        every_s=settings.health_report_s,
+        count=lambda outcome: counters.reports.labels(outcome).inc(),
+    )
     app = FastAPI(
         title="Platetrail gateway",
         version=version("platetrail"),
@@ -182,6 +187,7 @@ class _Counters(NamedTuple):
     refused: Counter
     limited: Counter
     pictures: Counter
+    reports: Counter
 
 
 def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
@@ -195,6 +201,7 @@ def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
                 metrics.GATEWAY_REFUSED,
                 metrics.GATEWAY_LIMITED,
                 metrics.GATEWAY_PICTURES,
+                metrics.GATEWAY_HEALTH_REPORTS,
             )
         )
     )

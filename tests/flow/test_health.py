@@ -25,18 +25,19 @@ from search.api.common import install_errors
 from search.audit import keys as audit_keys
 from search.audit.lookups import Lookups
 from search.audit.secrets import Sealer
+from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from services.gateway import build
 from services.settings import Settings
 from tests.support import stages
-from tests.support.cameras import new_id
+from tests.support.cameras import camera, new_id
 from tests.support.database import Database
 from tests.support.detections import detection
 from tests.support.health import every
 from tests.support.http import serving
 from tests.support.searching import Keys, in_process
 from tests.support.tokens import Issuer
-from tests.support.topics import make_topics, write
+from tests.support.topics import make_topics, tail, write
 from tests.support.wait import until_async
 
 PLATE = "HLT0042"
@@ -279,8 +280,6 @@ async def _reads(flow: Flow, camera_id: str) -> bool:
 
 async def replayed(flow: Flow, camera_id: str) -> None:
     """Write everything that was reported on a camera again, and wait until it has been read."""
-    from tests.support.topics import tail
-
     async with tail(flow.kafka.bootstrap, topics.CAMERA_HEALTH) as since:
         everything = [(key, value) for key, value in await _whole(since) if key == camera_id.encode()]
     assert everything
@@ -296,6 +295,37 @@ async def _whole(since: Any) -> list[tuple[bytes, bytes]]:
     since._marks = await since._consumer.beginning_offsets(list(since._marks))
     found: list[tuple[bytes, bytes]] = await since.records()
     return found
+
+
+async def test_reads_are_taken_while_health_can_not_be_reported(tmp_path: Path) -> None:
+    """As after an upgrade, before the relay has made the topic."""
+    kafka = kafka_starter.start(tmp_path / "kafka")
+    try:
+        await make_topics(kafka.bootstrap, [name for name in topics.ALL if name != topics.CAMERA_HEALTH])
+        one, key = camera()
+        await write(kafka.bootstrap, topics.CAMERAS, (one.camera_id.encode(), wire.encode(one)))
+        settings = Settings(kafka_bootstrap=kafka.bootstrap, health_report_s=0.1, publish_timeout_s=1)
+        async with serving(build(settings)) as client:
+
+            async def attempted(outcome: str) -> bool:
+                return f'health_reports_total{{outcome="{outcome}"}}' in (await client.get("/metrics")).text
+
+            headers = {"Authorization": f"Bearer {key}"}
+            assert (await client.post("/v1/detections", json=read(1), headers=headers)).status_code == 202
+            await until_async(lambda: attempted("waiting"), "a report waits")
+            assert (await client.post("/v1/detections", json=read(2), headers=headers)).status_code == 202
+            await make_topics(kafka.bootstrap)
+            await until_async(lambda: attempted("sent"), "it is sent")
+            async with tail(kafka.bootstrap, topics.CAMERA_HEALTH) as since:
+
+                async def both() -> bool:
+                    reports = [wire.decode(value, CameraReport) for _, value in await _whole(since)]
+                    own = {report.sequence: report for report in reports if report.camera_id == one.camera_id}
+                    return sum(report.accepted for report in own.values()) == 2
+
+                await until_async(both, "both reads are reported, once by number")
+    finally:
+        kafka.stop()
 
 
 async def test_who_may_see_it(flow: Flow) -> None:
@@ -314,6 +344,13 @@ async def test_who_may_see_it(flow: Flow) -> None:
     taken = {"camera_id": "health", "name": "B", "latitude": 38.5, "longitude": -90.25, "timezone": "America/Chicago"}
     answer = await flow.search.post("/v1/cameras", json=taken, headers=flow.operator())
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/camera_id")
+
+
+async def test_a_camera_that_proves_itself_by_a_url_is_flagged_from_the_first_day(flow: Flow) -> None:
+    camera_id, token = await flow.register(format="openalpr", proof="url")
+    one = (await flow.health())[camera_id]
+    assert [flag["flag"] for flag in one["flags"]] == ["token_in_url"]
+    assert token not in json.dumps(one)
 
 
 async def test_a_look_leaves_no_entry(flow: Flow) -> None:
