@@ -21,6 +21,7 @@ TITLES: Final[dict[int, str]] = {
     415: "Unsupported media type",
     422: "Unusable content",
     429: "Too many requests",
+    431: "Head too large",
     500: "Internal error",
     503: "Temporarily unavailable",
 }

@@ -26,6 +26,7 @@ from starlette.types import Scope
 
 from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
+from services.heads import BoundedHeads
 from services.settings import Settings
 
 OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
@@ -209,6 +210,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         app,
         host=settings.listen_host,
         port=settings.listen_port,
+        http=BoundedHeads,
         log_config=None,
         access_log=False,
         server_header=False,
