@@ -166,7 +166,7 @@ def _png(data: bytes) -> bytes:
     palette = [body for kind, body in chunks if kind == b"PLTE"] if colour == 3 else []
     if colour == 3 and (len(palette) != 1 or len(palette[0]) % 3 or not 3 <= len(palette[0]) <= 768):
         raise NotACrop("damaged")
-    kept = [(b"IHDR", header), *((b"PLTE", body) for body in palette), (b"IDAT", zlib.compress(pixels, 9))]
+    kept = [(b"IHDR", header), *((b"PLTE", body) for body in palette), (b"IDAT", zlib.compress(pixels, 1))]
     return _PNG + b"".join(_chunk(kind, body) for kind, body in [*kept, (b"IEND", b"")])
 
 

@@ -1,5 +1,6 @@
 """A camera's payloads into topics: parse, decide, encode; then publish, and say what became of each item."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -19,13 +20,16 @@ from ingest.tally import Seen, Tallies
 from schemas import topics, wire
 from schemas.cameras import Camera, Handling
 from schemas.deadletters import DeadLetter
-from schemas.detections import Detection
+from schemas.detections import Crop, Detection
 from schemas.owners import OwnerRules
 
 Status = Literal["accepted", "dropped", "rejected"]
 
 PictureFate = Literal["kept", "no_read", "no_folder", "unavailable"] | pictures.Fault
 """What became of a picture of a plate. `no_read`: its read is not kept, or has no plate."""
+
+CLEANING: Final = 2
+"""How many requests' pictures are looked at, off the event loop, at one time."""
 
 TOPICS: Final[dict[Handling, str]] = {"standard": topics.DETECTIONS, "ephemeral": topics.EPHEMERAL}
 """Where a camera's detections go, by its handling."""
@@ -63,23 +67,23 @@ class Prepared:
         self.items: list[Item] = []
         self.detections: list[tuple[bytes, bytes]] = []
         self.letters: list[tuple[bytes, bytes]] = []
-        self.crops: list[NewCrop] = []
+        self.given: list[tuple[int, Detection, bytes]] = []
         self._published: list[Item] = []
-        self._pictured: list[tuple[int, Detection]] = []
+        self._named: list[tuple[int, NewCrop]] = []
 
     def size_bytes(self) -> int:
         """Return the bytes that wait to be published."""
         values = [value for _, value in (*self.detections, *self.letters)]
-        return sum(map(len, values)) + sum(len(crop.picture) for crop in self.crops)
+        return sum(map(len, values)) + sum(len(picture) for _, _, picture in self.given)
 
     def add(
         self, index: int, verdict: Detection | DeadLetter | Dropped | Rejected, picture: bytes | None = None
     ) -> None:
-        """Take what was decided on an item, and the cleaned picture of a detection's plate."""
+        """Take what was decided on an item, and the picture of a detection's plate as it was sent."""
         if isinstance(verdict, Detection):
             item = Item(index=index, status="accepted", event_id=str(verdict.event_id))
             if picture is not None:
-                verdict = self._with_crop(verdict, picture)
+                self.given.append((len(self.detections), verdict, picture))
             self.detections.append((verdict.camera_id.encode(), wire.encode(verdict)))
             self._published.append(item)
         elif isinstance(verdict, DeadLetter):
@@ -91,24 +95,17 @@ class Prepared:
             item = Item(index=index, status="rejected", reason=verdict.reason, pointer=verdict.pointer)
         self.items.append(item)
 
-    def _with_crop(self, detection: Detection, picture: bytes) -> Detection:
-        crop = pictures.crop_of(picture)
-        self._pictured.append((len(self.detections), detection))
-        self.crops.append(
-            NewCrop(owner=detection.owner, captured_at=detection.captured_at, sha256=crop.sha256, picture=picture)
-        )
-        return msgspec.structs.replace(detection, crop=crop)
-
-    def without_crops(self) -> None:
-        """Leave the pictures out, since they can't be stored: the reads are taken without them."""
-        for at, detection in self._pictured:
-            self.detections[at] = (detection.camera_id.encode(), wire.encode(detection))
-        self.crops, self._pictured = [], []
+    def name_crops(self, crops: Sequence[NewCrop | None]) -> None:
+        """Put the names of pictures into the detections that they came with; None for one that is not kept."""
+        for (at, detection, _), crop in zip(self.given, crops, strict=True):
+            if crop is not None:
+                named = msgspec.structs.replace(detection, crop=Crop(sha256=crop.sha256))
+                self.detections[at] = (detection.camera_id.encode(), wire.encode(named))
+                self._named.append((at, crop))
 
     def taken_crops(self) -> list[NewCrop]:
         """Return the pictures of the detections that the broker has taken."""
-        taken = [self._published[at].status == "accepted" for at, _ in self._pictured]
-        return [crop for crop, is_taken in zip(self.crops, taken, strict=True) if is_taken]
+        return [crop for at, crop in self._named if self._published[at].status == "accepted"]
 
     def settle(self, results: Sequence[PublishError | None]) -> None:
         """Take the broker's word on the detections, in their order."""
@@ -140,6 +137,7 @@ class Receiver:
         self._tallies = tallies
         self._crops = crops
         self._count_picture = count_picture
+        self._cleaning = asyncio.Semaphore(CLEANING)
 
     def prepare(
         self, format_: str, camera: Camera, payloads: Sequence[Any | NotUsable], received_at: datetime
@@ -170,7 +168,7 @@ class Receiver:
         return prepared
 
     def _picture(self, given: bytes | None, verdict: Verdict, camera: Camera) -> bytes | None:
-        """Return a picture of a plate as it may be kept, or None; count what became of one that was given."""
+        """Return a picture of a plate if it may be kept, as far as its read tells; count one that may not."""
         if given is None:
             return None
         if not isinstance(verdict, Detection) or verdict.plate_raw is None or camera.handling != "standard":
@@ -178,10 +176,7 @@ class Receiver:
         elif self._crops is None:
             self._count_picture("no_folder")
         else:
-            try:
-                return pictures.cleaned(given)
-            except pictures.NotACrop as refused:
-                self._count_picture(refused.reason)
+            return given
         return None
 
     async def publish(self, prepared: Prepared) -> list[Item]:
@@ -201,14 +196,23 @@ class Receiver:
 
     async def _keep(self, prepared: Prepared) -> None:
         """Store the pictures before their reads are published: a read that names one must not come first."""
-        if self._crops is None or not prepared.crops:
+        if self._crops is None or not prepared.given:
+            return
+        async with self._cleaning:
+            crops = await asyncio.to_thread(lambda: [_crop(one, picture) for _, one, picture in prepared.given])
+        kept = [crop for crop in crops if isinstance(crop, NewCrop)]
+        for crop in crops:
+            if not isinstance(crop, NewCrop):
+                self._count_picture(crop)
+        if not kept:
             return
         try:
-            await self._crops.keep(prepared.crops)
+            await self._crops.keep(kept)
         except Unavailable:
-            for _ in prepared.crops:
+            for _ in kept:
                 self._count_picture("unavailable")
-            prepared.without_crops()
+        else:
+            prepared.name_crops([crop if isinstance(crop, NewCrop) else None for crop in crops])
 
     async def _confirm(self, prepared: Prepared) -> None:
         crops = prepared.taken_crops()
@@ -221,6 +225,16 @@ class Receiver:
             fate = "unavailable"
         for _ in crops:
             self._count_picture(fate)
+
+
+def _crop(detection: Detection, picture: bytes) -> NewCrop | pictures.Fault:
+    """Return the picture of a detection's plate as it is kept, or why it is not."""
+    try:
+        clean = pictures.cleaned(picture)
+    except pictures.NotACrop as refused:
+        return refused.reason
+    sha256 = pictures.crop_of(clean).sha256
+    return NewCrop(owner=detection.owner, captured_at=detection.captured_at, sha256=sha256, picture=clean)
 
 
 def _format(payload: Any | NotUsable, declared: str) -> str:

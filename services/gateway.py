@@ -132,10 +132,16 @@ class _Forgetting:
     async def ask(self) -> None:
         """Find out whether the brokers let go of such reads in time; if not, or if they don't tell, none is taken."""
         log = structlog.get_logger()
-        try:
-            longest_s = ephemeral.longest_s(await check_interval_ms(self._broker))
-        except Unavailable as error:
-            log.warning("no ephemeral reads are taken", reason=str(error))
+        reason = ""
+        for patience_s in (0.5, 2.0, 0.0):
+            try:
+                longest_s = ephemeral.longest_s(await check_interval_ms(self._broker))
+                break
+            except Unavailable as error:
+                reason = str(error)
+            await asyncio.sleep(patience_s)
+        else:
+            log.warning("no ephemeral reads are taken", reason=reason)
             return
         self.in_time = longest_s <= ephemeral.LIMIT_S
         if not self.in_time:

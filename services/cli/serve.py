@@ -12,7 +12,8 @@ from pydantic import ValidationError
 SERVICES: Final[dict[str, str]] = {
     "gateway": """Take detections from cameras over HTTP and put them on the stream.
 
-        Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE.""",
+        Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE,
+        PLATETRAIL_CROPS_FOLDER (pictures of plates, if any are kept).""",
     "enricher": """Turn detections into sightings: normalised, placed, checked.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE, PLATETRAIL_INSTANCE.""",
@@ -37,7 +38,7 @@ SERVICES: Final[dict[str, str]] = {
     "maintain": """Make the index's days ahead, drop those past their time, purge owner by owner.
 
         Reads PLATETRAIL_DATABASE_URL (role platetrail_maintain), PLATETRAIL_OWNERS_FILE,
-        PLATETRAIL_AUDIT_PUBLIC_KEY_FILE.""",
+        PLATETRAIL_AUDIT_PUBLIC_KEY_FILE, PLATETRAIL_CROPS_FOLDER (the gateways', if they keep pictures).""",
     "deadletters": """Show operators what was set aside, and put it back on the stream.
 
         Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE,

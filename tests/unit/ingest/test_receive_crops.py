@@ -189,4 +189,4 @@ async def test_what_waits_for_the_broker_counts_its_pictures() -> None:
     rig = Rig()
     prepared = rig.receiver.prepare("native", camera("cam-1")[0], [read()], NOW)
     [(_, value)] = prepared.detections
-    assert prepared.size_bytes() == len(value) + len(cleaned(PLATE))
+    assert prepared.size_bytes() == len(value) + len(PLATE)
