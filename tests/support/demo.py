@@ -71,7 +71,7 @@ class DemoRun:
 
     def service(self, name: str) -> psutil.Process:
         """Return the process of a service."""
-        (found,) = (one for one in self.family() if one.cmdline()[-2:] == ["serve", name])
+        (found,) = (one for one in self.family() if _command(one)[-2:] == ["serve", name])
         return found
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
@@ -90,6 +90,14 @@ class DemoRun:
         ran = subprocess.run(["bash", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True)
         pairs = (line.split("=", 1) for line in ran.stdout.decode().split("\0") if line)
         return {name: value for name, value in pairs if name.startswith(("PLATETRAIL_", "PATH"))}
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """Return a process's command line; of one that ends at this moment (as PostgreSQL's own do), nothing."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def lives(process: psutil.Process) -> bool:
