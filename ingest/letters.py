@@ -129,6 +129,9 @@ class Unrecorded(IngestError):
     """The audit log took no entry: nothing was shown, and nothing put back."""
 
 
+Place = tuple[int, int, int]
+"""Where a letter stands: time of writing, partition, offset. Later ones are greater."""
+
 Record = Callable[[Entry], Awaitable[int]]
 """Appends an entry and returns its index. Raises Unrecorded."""
 
@@ -233,31 +236,59 @@ class LetterBox:
         if OPERATOR not in asker.roles:
             raise Forbidden(f"This needs the role {OPERATOR}.")
         await self._registry.caught_up()
-        now, before = self._now(), _place(wanted.before)
+        now = self._now()
         letter_ids = None if wanted.letter_ids is None else frozenset(wanted.letter_ids)
-        found: dict[uuid.UUID, Kept] = {}
+        found = _Found(_place(wanted.before), wanted.limit + 1)
 
-        def take(place: tuple[int, int, int], letter: DeadLetter) -> None:
-            known = found.get(letter.letter_id)
+        def take(place: Place, letter: DeadLetter) -> None:
             if letter.replayed_as is not None:
-                if known is not None:
-                    found[letter.letter_id] = msgspec.structs.replace(known, replayed_as=letter.replayed_as)
+                found.mark(letter.letter_id, letter.replayed_as)
             elif (
                 _is_wanted(letter, wanted, letter_ids)
                 and replay.is_seen_by(letter, asker.agency, self._registry)
                 and (with_expired or not self._expired(letter, now))
             ):
-                past = None if known is None else known.replayed_as
-                found[letter.letter_id] = Kept(place=place, letter=letter, replayed_as=past)
+                found.put(place, letter)
 
         async with self._one_look:  # so that what is held in memory at once is bounded
             cut = await self._letters.look(wanted.since, take)
-        kept = [one for one in found.values() if before is None or one.place < before]
-        return sorted(kept, key=lambda one: one.place, reverse=True), cut
+        return found.newest(), cut
 
     def _expired(self, letter: DeadLetter, now: datetime) -> bool:
         detection = letter.detection
         return detection is not None and replay.is_expired(detection, self._registry, self._rules, now)
+
+
+class _Found:
+    """The newest letters before a place, each once: no more are kept than a page needs, however many there are."""
+
+    def __init__(self, before: Place | None, wanted: int) -> None:
+        self._before = before
+        self._wanted = wanted
+        self._letters: dict[uuid.UUID, tuple[Place, DeadLetter]] = {}
+        self._marks: dict[uuid.UUID, datetime] = {}
+
+    def put(self, place: Place, letter: DeadLetter) -> None:
+        """Take a letter; one that was written again stands where it was written last."""
+        self._letters.pop(letter.letter_id, None)
+        if self._before is None or place < self._before:
+            self._letters[letter.letter_id] = place, letter
+        if len(self._letters) >= 2 * self._wanted:
+            self._letters = {letter.letter_id: (place, letter) for place, letter in self._sorted()}
+
+    def mark(self, letter_id: uuid.UUID, replayed_as: datetime) -> None:
+        """Take the capture time with which a letter was put back."""
+        self._marks[letter_id] = replayed_as
+
+    def newest(self) -> list[Kept]:
+        """Return as many as are wanted, the newest first."""
+        return [
+            Kept(place=place, letter=letter, replayed_as=self._marks.get(letter.letter_id))
+            for place, letter in self._sorted()
+        ]
+
+    def _sorted(self) -> list[tuple[Place, DeadLetter]]:
+        return sorted(self._letters.values(), key=lambda one: one[0], reverse=True)[: self._wanted]
 
 
 def _is_wanted(letter: DeadLetter, wanted: Wanted, letter_ids: frozenset[uuid.UUID] | None) -> bool:
@@ -275,7 +306,7 @@ def _result(kept: Kept, verdict: Detection | Result, refused: set[uuid.UUID]) ->
     return "refused_by_broker" if kept.letter.letter_id in refused else "replayed"
 
 
-def _place(cursor: str | None) -> tuple[int, int, int] | None:
+def _place(cursor: str | None) -> Place | None:
     if cursor is None:
         return None
     at, partition, offset = map(int, cursor.split("."))

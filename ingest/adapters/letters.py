@@ -14,8 +14,8 @@ from ingest.adapters.topics import partitions_of
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
 
-LOOK: Final = 10_000
-"""Letters of each partition that one look takes in."""
+LOOK: Final = 25_000
+"""Records of each partition that one look takes in."""
 
 POLL_MS: Final = 500
 

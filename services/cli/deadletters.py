@@ -191,7 +191,8 @@ def letters_table(letters: Iterable[Mapping[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("letter", no_wrap=True)
     table.add_column("set aside, UTC", no_wrap=True)
-    for heading in ("reason", "by", "camera", "put back"):
+    table.add_column("reason", no_wrap=True)
+    for heading in ("by", "camera", "put back"):
         table.add_column(heading, overflow="fold")
     for one in letters:
         back = "yes" if one["replayed_as"] else ""
@@ -232,6 +233,9 @@ def counts_table(counts: Mapping[str, int], *, dry_run: bool) -> Table:
 def _words(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
+    if "value" in value:
+        sure = value.get("confidence")
+        return value["value"] if sure is None else f"{value['value']} ({sure:.0%})"
     return ", ".join(f"{name} {item}" for name, item in value.items() if item is not None)
 
 

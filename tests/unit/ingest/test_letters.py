@@ -161,6 +161,32 @@ async def test_pages_have_each_letter_once() -> None:
     assert found == [one.letter_id for one in whole.letters]
 
 
+async def test_many_pages_are_put_back_each_once_though_each_leaves_markers() -> None:
+    desk = Desk(**MENDED)
+    letters = [await desk.set_aside(number) for number in range(57)]
+    results, before = [], None
+    while True:
+        page = await desk.box.replay(JO, ReplayWanted(limit=10, before=before))
+        results += [one.letter_id for one in page.letters]
+        before = page.next
+        if before is None:
+            break
+    assert results == [one.letter_id for one in reversed(letters)]
+    assert len(desk.put_back()) == 57
+    marked = (await desk.box.find(JO, Wanted(limit=500))).letters
+    assert [one.replayed_as for one in marked] == [TRUE] * 57
+
+
+async def test_a_letter_that_is_set_aside_again_keeps_the_time_of_its_replay() -> None:
+    desk = Desk(**MENDED)
+    await desk.set_aside()
+    await desk.box.replay(JO, ReplayWanted())
+    await desk.set_aside()  # the camera sent it again, before its clock was mended
+    desk.use(clock_use="arrival")
+    await desk.box.replay(JO, ReplayWanted())
+    assert [one.captured_at for one in desk.put_back()] == [TRUE, TRUE]
+
+
 async def test_a_letter_that_holds_no_read_can_not_be_looked_into() -> None:
     desk = Desk()
     lost = deadletter.of_bytes("enricher", "detections\x1f0\x1f7", 12, NOW)
