@@ -9,16 +9,23 @@ pass's first read, in the same lane if both know theirs, and
   low confidence itself (`votes.named`), and all reads agree on what the vehicle looks like (`votes.agree`).
 
 A wrong merge is worse than two points: two cars of one series do not become one, and a read without a plate belongs
-to nothing. A message that came before (the same event id) changes nothing.
+to nothing. A message that came before (the same event id) changes nothing; with other content it is set aside.
 
 What a restart needs. Reads whose plate keys, own or named, are the same form a cluster if each follows another within
 the window; what becomes of a read depends on its cluster alone. `safe_position` is the start of the oldest cluster
 that a later read could still join: who reads again from there has the same clusters, and so the same passes, at the
 point where the last worker stood. Clusters that had ended by then are met in part: what comes of messages before that
-point was written, and is not written again. A vehicle that stays in front of its camera would hold the position back
-for as long as it stays; so clusters are cut where the broker's clock passes a multiple of `LONGEST_WINDOWS` windows,
-at the cameras where one reached over the last window before. What was read in two windows before a cut decides it,
-and is read again too. Time is the broker's, of each record's appending.
+point was written, and is not written again.
+
+A vehicle that stays in front of its camera would hold the position back for as long as it stays. So the broker's clock
+cuts clusters at every multiple of `LONGEST_WINDOWS` windows: those that hold reads from before the last window, and no
+others, so that no pass is cut but that of a vehicle which had been there for longer than a pass may take. Two reads of
+the two windows before a cut say whether it cuts their cluster: as long as an open cluster is older than the last cut,
+they are read again too. Time is the broker's, of each record's appending.
+
+Where a partition begins after messages that have expired, and nobody knows what was written, reads of its first window
+may belong to passes whose beginnings are gone. Nothing is written of their clusters: of a stream that is replayed,
+they were written before.
 """
 
 from collections import deque
@@ -27,10 +34,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ingest.errors import SetAside
 from ingest.votes import agree, graves, named, vote
 from schemas.sightings import Sighting
 
-LONGEST_WINDOWS: Final = 20
+LONGEST_WINDOWS: Final = 8
 """How many windows lie between two cuts: a restart reads no more than these and three again."""
 
 LEAST_WINDOWS: Final = 4
@@ -41,14 +49,21 @@ MAX_READS: Final = 32
 Place = tuple[str, int]
 """A topic and its partition."""
 
+Made = list[Sighting] | Exception
+"""What is to be written because of a read, in order; or why it cannot be used: SetAside, or what its vote raised."""
+
 
 class Read(NamedTuple):
-    """A message in its place: its offset, when the broker appended it (s), and its sighting, None if there is none."""
+    """A message in its place: its offset, when the broker appended it (s), and its sighting, None if there is none.
+
+    `content` is a number that is the same for two messages of one event id if the camera said the same.
+    """
 
     place: Place
     offset: int
     appended_s: float
     sighting: Sighting | None
+    content: int = 0
 
 
 class State:
@@ -62,19 +77,24 @@ class State:
         self.longest_windows = longest_windows
         self.partitions: dict[Place, _Partition] = {}
 
+    @property
+    def held(self) -> int:
+        """Of how many reads nothing was written since they may belong to passes whose beginnings are gone."""
+        return sum(partition.held for partition in self.partitions.values())
 
-def resume(state: State, taken: Mapping[Place, int]) -> None:
+
+def resume(state: State, taken: Mapping[Place, int | None]) -> None:
     """Begin anew with these partitions, and no others.
 
     The number of each is the offset up to which everything was written before: nothing is written again of what
-    stands before it. 0 if nobody knows.
+    stands before it. None if nobody knows.
     """
     state.partitions = {place: _Partition(state, done) for place, done in taken.items()}
 
 
-def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[list[Sighting]]]:
-    """Take reads, in order within each partition; return the state, and what each makes to be written, in order."""
-    outputs: list[list[Sighting]] = []
+def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[Made]]:
+    """Take reads, in order within each partition; return the state, and what becomes of each."""
+    outputs: list[Made] = []
     for read in batch:
         partition = state.partitions.get(read.place)
         if partition is None:
@@ -106,7 +126,7 @@ def position(state: State, place: Place) -> int | None:
 
 
 class _Pass:
-    """Reads of one pass, encoded: most passes are never looked at again, and there are many."""
+    """The reads of one pass."""
 
     __slots__ = ("captured_s", "former", "key", "lane", "opened_s", "reads")
 
@@ -115,13 +135,11 @@ class _Pass:
         self.captured_s = first.captured_at.timestamp()
         self.key = first.plate_key
         self.lane = first.lane
-        self.reads = [_encode(first)]
+        self.reads = [_encode(first)]  # encoded: few of them are ever looked at again, and they are many
         self.former: tuple[str, ...] = ()
 
-    def takes(self, sighting: Sighting, appended_s: float, window_s: float) -> bool:
-        if not 0 <= appended_s - self.opened_s <= window_s:
-            return False
-        if abs(sighting.captured_at.timestamp() - self.captured_s) > window_s:
+    def takes(self, sighting: Sighting, captured_s: float, appended_s: float, window_s: float) -> bool:
+        if abs(captured_s - self.captured_s) > window_s or not 0 <= appended_s - self.opened_s <= window_s:
             return False
         if self.lane is not None and sighting.lane is not None and self.lane != sighting.lane:
             return False
@@ -136,8 +154,8 @@ class _Pass:
     def add(self, sighting: Sighting) -> list[Sighting]:
         if len(self.reads) >= MAX_READS:
             return []
+        now = vote([*(_decode(read) for read in self.reads), sighting])
         self.reads.append(_encode(sighting))
-        now = vote([_decode(read) for read in self.reads])
         if self.lane is None:
             self.lane = now.lane
         if now.plate_key == self.key:
@@ -148,86 +166,117 @@ class _Pass:
 
 
 class _Cluster:
-    """Reads that could have met in a pass; `into` is the cluster that it became part of."""
+    """Reads that could have met in a pass.
 
-    __slots__ = ("into", "last_s", "passes", "start")
+    `into` is the cluster that it became part of, `cut_s` when it is cut off (s, -1 if that is not decided), and `held`
+    says that it may have begun before everything that can be read.
+    """
 
-    def __init__(self, start: int, last_s: float) -> None:
+    __slots__ = ("cut_s", "held", "into", "last_s", "passes", "start")
+
+    def __init__(self, start: int, last_s: float, held: bool) -> None:
         self.start = start
         self.last_s = last_s
-        self.passes: list[_Pass] = []
+        self.held = held
+        self.cut_s = -1.0
+        self.passes: list[_Pass] = []  # by their opening
         self.into: _Cluster | None = None
 
 
-_Tag = tuple[_Cluster, float]
+class _Entry(NamedTuple):
+    """Where a tag was met last, and when. `content` is that of the message, if the tag is an event id."""
+
+    cluster: _Cluster
+    last_s: float
+    content: int
 
 
 class _Partition:
     """One partition's clusters, by tags: what a read is called (event id) and what it may be called (plate keys)."""
 
-    def __init__(self, state: State, done: int) -> None:
-        self.done = done
+    def __init__(self, state: State, done: int | None) -> None:
+        self.done = done or 0
         self.position: int | None = None
+        self.held = 0
+        self._is_known = done is not None
+        self._whole_after_s = -1.0
         self._window_s = state.window_s
         self._now_s = 0.0
         # Two generations: a tag that was not renewed for a window goes with the older one.
-        self._young: dict[object, _Tag] = {}
-        self._old: dict[object, _Tag] = {}
+        self._young: dict[object, _Entry] = {}
+        self._old: dict[object, _Entry] = {}
         self._young_since_s = 0.0
         self._clusters: deque[_Cluster] = deque()  # by their start
         self._cuts = _Cuts(state.longest_windows * state.window_s, state.window_s)
 
-    def take(self, read: Read) -> list[Sighting]:
-        at, sighting = read.appended_s, read.sighting
+    def take(self, read: Read) -> Made:
+        at = read.appended_s
+        if self.position is None and read.offset > 0 and not self._is_known:
+            self._whole_after_s = at + self._window_s
         self._now_s = at
         self._cuts.tick(read.offset, at)
         if abs(at - self._young_since_s) > self._window_s:
             self._next_generation()
         self.position = read.offset + 1
-        return [] if sighting is None else self._sort_in(read.offset, at, sighting)
-
-    def _sort_in(self, offset: int, at: float, sighting: Sighting) -> list[Sighting]:
-        camera, event = sighting.camera_id, sighting.pass_id
-        known = self._find(event, at, camera)
-        if known is not None:
-            known.last_s = at
-            self._young[event] = (known, at)
+        if read.sighting is None:
             return []
+        try:
+            return self._sort_in(read, read.sighting)
+        except Exception as error:  # noqa: BLE001 - a read whose vote raises must not stop all others
+            return error
+
+    def _sort_in(self, read: Read, sighting: Sighting) -> Made:
+        at, camera, event = read.appended_s, sighting.camera_id, sighting.pass_id.int
+        known = self._find(event, at)
+        if known is not None:
+            return self._again(known, event, at, read.content)
         tags: list[object] = []
         if sighting.plate is not None:
-            tags.append((camera, sighting.plate_key))
-            tags += [(camera, key) for key in named(sighting)]
-        cluster = self._united([found for tag in tags if (found := self._find(tag, at, camera)) is not None])
+            tags = [(camera, sighting.plate_key), *((camera, key) for key in named(sighting))]
+        cluster = self._united([found for tag in tags if (found := self._find(tag, at)) is not None])
         if cluster is None:
-            cluster = _Cluster(offset, at)
+            cluster = _Cluster(read.offset, at, at <= self._whole_after_s)
             self._clusters.append(cluster)
         cluster.last_s = at
-        entry = (cluster, at)
-        self._young[event] = entry
+        entry = self._young[event] = _Entry(cluster, at, read.content)
         for tag in tags:
             self._young[tag] = entry
-        return self._into_pass(cluster, at, sighting)
+        made = self._into_pass(cluster, at, sighting)
+        if cluster.held:
+            self.held += 1
+            return []
+        return made
+
+    def _again(self, known: _Cluster, event: object, at: float, content: int) -> Made:
+        first = self._young.get(event) or self._old[event]
+        known.last_s = at
+        self._young[event] = _Entry(known, at, first.content)
+        return [] if content == first.content else SetAside("conflicting_resend")
 
     def _into_pass(self, cluster: _Cluster, at: float, sighting: Sighting) -> list[Sighting]:
         if sighting.plate is None:
             return [sighting]
         if cluster.passes:
-            cluster.passes = [one for one in cluster.passes if abs(at - one.opened_s) <= self._window_s]
+            if abs(at - cluster.passes[0].opened_s) > self._window_s:
+                cluster.passes = [one for one in cluster.passes if abs(at - one.opened_s) <= self._window_s]
+            captured_s = sighting.captured_at.timestamp()
             for one in cluster.passes:
-                if one.takes(sighting, at, self._window_s):
+                if one.takes(sighting, captured_s, at, self._window_s):
                     return one.add(sighting)
         cluster.passes.append(_Pass(at, sighting))
         return [sighting]
 
-    def _find(self, tag: object, at: float, camera: str) -> _Cluster | None:
+    def _find(self, tag: object, at: float) -> _Cluster | None:
         found = self._young.get(tag) or self._old.get(tag)
-        if found is None:
+        if found is None or abs(at - found.last_s) > self._window_s:
             return None
-        cluster, last_s = found
-        if abs(at - last_s) > self._window_s or not self._cuts.may_join(camera, last_s, at):
-            return None
+        cluster = found.cluster
         while cluster.into is not None:
             cluster = cluster.into
+        if found.last_s < cluster.cut_s <= at:
+            return None
+        if found.last_s < self._cuts.line_s <= at:
+            cluster.cut_s = self._cuts.next_s
         return cluster
 
     def _united(self, clusters: Sequence[_Cluster]) -> _Cluster | None:
@@ -237,6 +286,8 @@ class _Partition:
         for cluster in clusters:
             if cluster is not oldest and cluster.into is None:
                 cluster.into = oldest
+                oldest.cut_s = max(oldest.cut_s, cluster.cut_s)
+                oldest.held = oldest.held or cluster.held
                 oldest.passes = sorted([*oldest.passes, *cluster.passes], key=lambda one: one.opened_s)
         return oldest
 
@@ -260,48 +311,33 @@ class _Partition:
 class _Cuts:
     """Where clusters are cut off, and what must be read to know it.
 
-    A camera is cut at a multiple of the cell's length if two reads that were joined lie on both sides of the point one
-    window before: every cluster that reaches further back than that has such a pair.
+    A cluster is cut at a multiple of the cell's length (`next_s`) if two of its reads that were joined lie on both
+    sides of the point one window before (`line_s`): each that reaches further back than that has such a pair.
     """
 
     def __init__(self, cell_s: float, window_s: float) -> None:
+        self.next_s = 0.0
+        self.line_s = 0.0
         self._cell_s, self._window_s = cell_s, window_s
         self._cell = -1
-        self._line_s = 0.0
-        self._reaching: set[str] = set()
-        self._cut: set[str] = set()
-        self._cut_at_s = 0.0
         self._mark: int | None = None
         self._marks: list[tuple[int, int]] = []
 
     def tick(self, offset: int, at: float) -> None:
         cell = int(at // self._cell_s)
         if cell != self._cell:
-            self._cut, self._reaching = self._reaching, set()
-            self._cut_at_s = cell * self._cell_s
-            self._line_s = (cell + 1) * self._cell_s - self._window_s
+            self.next_s = (cell + 1) * self._cell_s
+            self.line_s = self.next_s - self._window_s
             if self._mark is not None:
                 self._marks.append((self._mark, offset))
             self._cell, self._mark = cell, None
-        if self._mark is None and at >= self._line_s - self._window_s:
+        if self._mark is None and at >= self.line_s - self._window_s:
             self._mark = offset
-
-    def may_join(self, camera: str, last_s: float, at: float) -> bool:
-        """Say whether a read at `at` may join one at `last_s`, and note where that makes a cluster reach."""
-        if last_s < self._cut_at_s and camera in self._cut:
-            return False
-        if last_s < self._line_s <= at:
-            self._reaching.add(camera)
-        return True
 
     def before(self, start: int) -> int:
         """Return an offset not after `start` from which all cuts that matter come out the same."""
         self._marks = [(mark, end) for mark, end in self._marks if start < end]
-        if self._mark is not None:
-            start = min(start, self._mark)
-        for mark, _ in self._marks:
-            start = min(start, mark)
-        return start
+        return min((start, *(mark for mark, _ in self._marks)))
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import passes
-from ingest.passes import Place, Read, State, advance, resume, safe_position
+from ingest.passes import Made, Place, Read, State, advance, resume, safe_position
 from ingest.rows import Row, rows
 from schemas.detections import Candidate, event_id
 from schemas.plate import plate_key
@@ -134,8 +134,12 @@ class Index(dict[tuple[object, ...], Row]):
         return Counter(row.values[0] for row in self.values() if row.values[4] is None)  # type: ignore[misc]
 
 
-def flat(made: Iterable[Iterable[Sighting]]) -> list[Sighting]:
-    return [one for several in made for one in several]
+def flat(made: Iterable[Made]) -> list[Sighting]:
+    found: list[Sighting] = []
+    for several in made:
+        assert isinstance(several, list), several
+        found += several
+    return found
 
 
 def at_once(log: Log) -> list[Sighting]:
@@ -281,20 +285,35 @@ def test_a_vehicle_that_stays_holds_the_position_back_no_longer_than_to_the_last
     assert safe_position(state, place, idle_s=61.0) == 2000
 
 
-def test_what_decides_a_cut_is_read_again_though_its_own_vehicle_is_long_gone() -> None:
-    """One vehicle lingers at 119 and 121 s, so its camera is cut at 150 s, and that parts another vehicle's reads."""
-    stays, passes_by = Drawn(0, 0, 0, 0, 0, None, None), Drawn(0, 0, 5, 0, 0, None, None)
-    times = ((119, stays), (121, stays), (130, passes_by), (152, passes_by), (158, passes_by))
-    begin_s, place = BEGIN.timestamp(), PLACES[0]
-    reads = [
-        Read(place, number, begin_s + s, seen(number, item, datetime.fromtimestamp(begin_s + s, UTC)))
-        for number, (s, item) in enumerate(times)
+def at_seconds(*items: tuple[float, Drawn]) -> list[Read]:
+    """Return reads of the first partition, captured and appended so many seconds after the beginning."""
+    begin_s = BEGIN.timestamp()
+    return [
+        Read(PLACES[0], number, begin_s + s, seen(number, item, datetime.fromtimestamp(begin_s + s, UTC)))
+        for number, (s, item) in enumerate(items)
     ]
-    group = Group({place: reads})
-    group.live(Life(batches=[4], commits_last=True, idle_s=0.0))
-    assert group.offsets[place] == (0, 4)
+
+
+STAYS, PASSES_BY = Drawn(0, 0, 0, 0, 0, None, None), Drawn(0, 0, 5, 0, 0, None, None)
+
+
+def test_a_cut_parts_the_reads_of_a_vehicle_that_stays_and_of_no_other() -> None:
+    """The cut is at 150 s. One vehicle is there on both sides of 120 s; the other passes by, at the same camera."""
+    reads = at_seconds((119, STAYS), (121, STAYS), (148, PASSES_BY), (149, STAYS), (151, STAYS), (152, PASSES_BY))
+    assert BEGIN.timestamp() % (CUTS * WINDOW_S) == 0
+    made = at_once({PLACES[0]: reads})
+    assert [(one.plate, one.revision) for one in made] == [
+        ("XYC3471", 0), ("XYC3471", 1), ("XYCE471", 0), ("XYC3471", 2), ("XYC3471", 0), ("XYCE471", 1)
+    ]  # fmt: skip
+
+
+def test_what_decides_a_cut_is_read_again_as_long_as_a_pass_from_before_it_is_open() -> None:
+    reads = at_seconds((119, STAYS), (121, STAYS), (148, PASSES_BY), (149, STAYS), (151, STAYS), (152, PASSES_BY),
+                       (153, STAYS))  # fmt: skip
+    group = Group({PLACES[0]: reads})
+    group.live(Life(batches=[6], commits_last=True, idle_s=0.0))
+    assert group.offsets[PLACES[0]] == (0, 6)
     group.finish()
-    assert sorted(one.revision for one in group.published) == [0, 0, 0, 1, 1]
     assert group.published == at_once(group.log)
 
 

@@ -1,11 +1,14 @@
 """Which reads are one pass, and what they say together."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ingest.passes import MAX_READS, Read, State, advance, is_done, position, resume, safe_position
+from ingest import passes
+from ingest.errors import SetAside
+from ingest.passes import MAX_READS, Made, Read, State, advance, is_done, position, resume, safe_position
 from ingest.votes import named, vote
 from schemas.detections import Candidate
 from schemas.plate import plate_key
@@ -39,7 +42,13 @@ def published(*reads: Sighting, appended_s: list[float] | None = None) -> list[l
     """Return what each read makes; appended when they were captured unless said otherwise."""
     times = appended_s or [one.captured_at.timestamp() - START.timestamp() for one in reads]
     batch = [Read(PLACE, number, at_s, one) for number, (one, at_s) in enumerate(zip(reads, times, strict=True))]
-    return advance(State(WINDOW_S), batch)[1]
+    return lists(advance(State(WINDOW_S), batch)[1])
+
+
+def lists(made: Sequence[Made]) -> list[list[Sighting]]:
+    """Return what reads make, of which none is set aside."""
+    assert all(isinstance(one, list) for one in made), made
+    return [one for one in made if isinstance(one, list)]
 
 
 def number_of_passes(*reads: Sighting) -> int:
@@ -58,11 +67,55 @@ def test_a_later_read_is_the_next_revision_of_the_first_ones_pass() -> None:
     assert (now.revision, now.plate, now.plate_confidence) == (1, "XYC3471", 0.95)
 
 
-def test_the_same_event_again_changes_nothing_even_with_other_content() -> None:
+def test_the_same_event_again_changes_nothing() -> None:
     first, second = read(0), read(1, at_s=2)
-    assert [len(made) for made in published(first, second, first, second, read(0, plate="AAA111", at_s=0))] == [
-        1, 1, 0, 0, 0
-    ]  # fmt: skip
+    assert [len(made) for made in published(first, second, first, second)] == [1, 1, 0, 0]
+
+
+def test_the_same_event_with_other_content_is_set_aside_and_changes_nothing() -> None:
+    first, second, other = read(0), read(1, at_s=2), read(0, plate="AAA111")
+    said = [(first, 1), (other, 2), (first, 1), (second, 1)]
+    state, made = advance(State(WINDOW_S), [Read(PLACE, n, n, one, content) for n, (one, content) in enumerate(said)])
+    conflict = made[1]
+    assert isinstance(conflict, SetAside)
+    assert conflict.reason == "conflicting_resend"
+    assert (made[0], made[2]) == ([first], [])
+    assert made[3] == [vote([first, second])]
+    _, made = advance(state, [Read(PLACE, 4, 4 + 2 * WINDOW_S, other, 2)])
+    assert made == [[other]], "after the window nobody remembers the first"
+
+
+def test_a_read_whose_vote_raises_stands_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = [read(number, at_s=number) for number in range(4)]
+
+    def weak(several: Sequence[Sighting]) -> Sighting:
+        if reads[2] in several:
+            raise ZeroDivisionError
+        return vote(several)
+
+    monkeypatch.setattr(passes, "vote", weak)
+    _, made = advance(State(WINDOW_S), [Read(PLACE, number, number, one) for number, one in enumerate(reads)])
+    assert isinstance(made[2], ZeroDivisionError)
+    assert lists([made[0], made[1], made[3]]) == [[reads[0]], [vote(reads[:2])], [vote([*reads[:2], reads[3]])]]
+
+
+def test_nothing_is_written_of_passes_whose_beginnings_may_be_gone() -> None:
+    """The partition begins at offset 5; the first plate's reads follow one another without a gap, until 95 s."""
+    times = [(0, "AAA111"), (20, "AAA111"), (25, "BBB222"), (31, "CCC333"), (45, "AAA111"), (95, "AAA111")]
+    reads = [Read(PLACE, 5 + n, at_s, read(n, plate, at_s)) for n, (at_s, plate) in enumerate(times)]
+    for done, expected in ((None, [0, 0, 0, 1, 0, 1]), (0, [1, 1, 1, 1, 1, 1]), (5, [1, 1, 1, 1, 1, 1])):
+        state = State(WINDOW_S)
+        resume(state, {PLACE: done})
+        _, made = advance(state, reads)
+        assert [len(one) for one in lists(made)] == expected
+        assert state.held == expected.count(0)
+
+
+def test_a_partition_that_begins_at_its_beginning_is_whole() -> None:
+    state = State(WINDOW_S)
+    resume(state, {PLACE: None})
+    _, made = advance(state, [Read(PLACE, 0, 0, read(0))])
+    assert made == [[read(0)]]
 
 
 def test_a_window_begins_with_the_first_read() -> None:
@@ -188,6 +241,7 @@ def test_what_was_done_before_is_read_again_and_not_written_again() -> None:
     resume(state, {PLACE: 2})
     reads = [read(number, at_s=number) for number in range(3)]
     _, made = advance(state, [Read(PLACE, number, number, one) for number, one in enumerate(reads)])
-    assert [len(one) for one in made] == [0, 0, 1]
-    assert (made[2][0].pass_id, made[2][0].revision) == (reads[0].pass_id, 2)
+    assert [len(one) for one in lists(made)] == [0, 0, 1]
+    [now] = lists(made)[2]
+    assert (now.pass_id, now.revision) == (reads[0].pass_id, 2)
     assert (is_done(state, PLACE, 1), is_done(state, PLACE, 2)) == (True, False)
