@@ -36,6 +36,7 @@ import msgspec
 
 from ingest.errors import SetAside
 from ingest.votes import agree, graves, named, vote
+from schemas.offsets import Written
 from schemas.sightings import Sighting
 
 LONGEST_WINDOWS: Final = 8
@@ -83,13 +84,9 @@ class State:
         return sum(partition.held for partition in self.partitions.values())
 
 
-def resume(state: State, taken: Mapping[Place, int | None]) -> None:
-    """Begin anew with these partitions, and no others.
-
-    The number of each is the offset up to which everything was written before: nothing is written again of what
-    stands before it. None if nobody knows.
-    """
-    state.partitions = {place: _Partition(state, done) for place, done in taken.items()}
+def resume(state: State, taken: Mapping[Place, Written]) -> None:
+    """Begin anew with these partitions, and no others; nothing is written again of what was written before."""
+    state.partitions = {place: _Partition(state, written) for place, written in taken.items()}
 
 
 def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[Made]]:
@@ -98,7 +95,7 @@ def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[Made]]:
     for read in batch:
         partition = state.partitions.get(read.place)
         if partition is None:
-            partition = state.partitions[read.place] = _Partition(state, 0)
+            partition = state.partitions[read.place] = _Partition(state, Written(done=0))
         made = partition.take(read)
         outputs.append(made if read.offset >= partition.done else [])
     return state, outputs
@@ -119,10 +116,10 @@ def safe_position(state: State, place: Place, idle_s: float = 0.0) -> int | None
     return None if partition is None or partition.position is None else partition.safe(idle_s)
 
 
-def position(state: State, place: Place) -> int | None:
-    """Return the offset after the last message taken of a partition, and never one before what was done already."""
+def written(state: State, place: Place) -> Written | None:
+    """Return how far everything is written once all that was made is; None if nothing was read of the partition."""
     partition = state.partitions.get(place)
-    return None if partition is None or partition.position is None else max(partition.position, partition.done)
+    return None if partition is None or partition.position is None else partition.written()
 
 
 class _Pass:
@@ -194,12 +191,12 @@ class _Entry(NamedTuple):
 class _Partition:
     """One partition's clusters, by tags: what a read is called (event id) and what it may be called (plate keys)."""
 
-    def __init__(self, state: State, done: int | None) -> None:
-        self.done = done or 0
+    def __init__(self, state: State, before: Written) -> None:
+        self.done = before.done or 0
         self.position: int | None = None
         self.held = 0
-        self._is_known = done is not None
-        self._whole_after_s = -1.0
+        self._is_known = before.done is not None
+        self._whole_after_s = before.whole_after_s
         self._window_s = state.window_s
         self._now_s = 0.0
         # Two generations: a tag that was not renewed for a window goes with the older one.
@@ -235,7 +232,7 @@ class _Partition:
             tags = [(camera, sighting.plate_key), *((camera, key) for key in named(sighting))]
         cluster = self._united([found for tag in tags if (found := self._find(tag, at)) is not None])
         if cluster is None:
-            cluster = _Cluster(read.offset, at, at <= self._whole_after_s)
+            cluster = _Cluster(read.offset, at, self._whole_after_s is not None and at <= self._whole_after_s)
             self._clusters.append(cluster)
         cluster.last_s = at
         entry = self._young[event] = _Entry(cluster, at, read.content)
@@ -298,6 +295,10 @@ class _Partition:
 
     def _is_live(self, cluster: _Cluster) -> bool:
         return cluster.into is None and abs(self._now_s - cluster.last_s) <= self._window_s
+
+    def written(self) -> Written:
+        # Of a partition that was taken over, what is read again was written before.
+        return Written(done=max(self.position or 0, self.done), whole_after_s=self._whole_after_s)
 
     def safe(self, idle_s: float) -> int:
         end = self.position or 0

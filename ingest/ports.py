@@ -10,6 +10,7 @@ import msgspec
 from ingest.errors import PublishError
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
+from schemas.offsets import Written
 
 
 class Publisher(Protocol):
@@ -112,21 +113,37 @@ class Message(Protocol):
         ...
 
     @property
+    def timestamp(self) -> int:
+        """When the broker appended it, in milliseconds of Unix time."""
+        ...
+
+    @property
     def value(self) -> bytes | None:
         """Its bytes; None is a tombstone."""
         ...
+
+
+Place = tuple[str, int]
+"""A topic and its partition."""
+
+Kept = tuple[int, Written]
+"""What a stage that remembers commits of a partition: the offset to begin at after a restart, and what is written."""
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """A batch of messages, in order within each partition.
 
     `positions` are the offsets after the last message of each (topic, partition): what a commit of the batch says.
-    `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised.
+    `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised; `written` says of
+    each partition of this one how far all was written when it was assigned. `idle_s`: partitions of which every
+    message was fetched, and for how many seconds none has come since.
     """
 
     messages: Sequence[Message]
-    positions: Mapping[tuple[str, int], int]
+    positions: Mapping[Place, int]
     epoch: int = 0
+    written: Mapping[Place, Written] = msgspec.field(default_factory=dict)
+    idle_s: Mapping[Place, float] = msgspec.field(default_factory=dict)
 
 
 class Part(Protocol):
@@ -152,8 +169,11 @@ class Source(Part, Protocol):
         """Keep the partitions from being given up while a batch is worked off; False: they were already."""
         ...
 
-    async def commit(self, fetched: Fetched) -> bool:
-        """Move the group's offsets past a batch. False: another member has the partitions, and will do it again."""
+    async def commit(self, fetched: Fetched, kept: Mapping[Place, Kept]) -> bool:
+        """Move the group's offsets past a batch, but those of the partitions in `kept` to what is said there.
+
+        False: another member has the partitions, and will do it again.
+        """
         ...
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from ingest.errors import Retry
-from ingest.ports import Fetched, Part, Source
+from ingest.ports import Fetched, Kept, Part, Place, Source
 
 _LOG: Final = structlog.get_logger()
 
@@ -26,12 +26,17 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long an outage is borne before the worker ends, how often it is tried, and how many failures in a row."""
+    """How long an outage is borne before the worker ends, how often it is tried, and how many failures are.
+
+    The worker ends with more than `failures` in a row; a stage also with more than half of the last `failure_window`
+    messages.
+    """
 
     outage_s: float = 120.0
     first_wait_s: float = 0.2
     longest_wait_s: float = 5.0
     failures: int = 200
+    failure_window: int = 1000
     report_s: float = 30.0
 
 
@@ -77,7 +82,7 @@ class Runner(ABC):
 
     async def _step(self) -> None:
         fetched = await self._source.fetch()
-        if not fetched.messages:
+        if not fetched.messages and not fetched.idle_s:
             return
         _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
         async with self._source.holding(fetched) as ours:
@@ -86,9 +91,12 @@ class Runner(ABC):
         if time.monotonic() - self._reported > self._limits.report_s:
             self._report()
 
-    async def _commit(self, fetched: Fetched) -> bool:
-        """Move the group's offsets past a batch; False if another worker has the partitions and does it again."""
-        if not await self._source.commit(fetched):
+    async def _commit(self, fetched: Fetched, kept: Mapping[Place, Kept] | None = None) -> bool:
+        """Move the group's offsets past a batch, or to what is kept of a partition (`ports.Source.commit`).
+
+        False if another worker has the partitions and does it again.
+        """
+        if not await self._source.commit(fetched, kept or {}):
             _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
             return False
         _LOG.debug("committed", positions=_by_partition(fetched))

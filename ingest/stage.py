@@ -1,7 +1,10 @@
-"""A batch stage: fetch, decode, a pure function, one write, commit. Writes are idempotent: a batch may come again."""
+"""A batch stage: fetch, decode, a pure function, what the stage remembers, one write, commit.
+
+Writes are idempotent: a batch may come again.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -9,18 +12,22 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 
 from ingest import deadletter
-from ingest.errors import IngestError
-from ingest.ports import Fetched, Message, Part, Sink, Source
+from ingest.errors import SetAside
+from ingest.failures import Failures
+from ingest.failures import TooManyFailures as TooManyFailures
+from ingest.ports import Fetched, Kept, Message, Part, Place, Sink, Source
 from ingest.runner import Limits as Limits
 from ingest.runner import Runner
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
 from schemas.detections import Detection
+from schemas.offsets import Written
 from schemas.sightings import Sighting
 
 In = TypeVar("In", bound=Detection | Sighting)
 Out = TypeVar("Out")
+Taken = TypeVar("Taken", contravariant=True)
 
 FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
 """Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
@@ -28,11 +35,38 @@ FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unkn
 STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
 """Reasons that a registry which lags behind the messages would give wrongly."""
 
+_Made = Sequence[Out | DeadLetter] | None
+"""What is to be written of a message; None if it was worked off before, and is only read again."""
+
 _LOG: Final = structlog.get_logger()
 
 
-class TooManyFailures(IngestError):
-    """So many messages in a row could not be used that the fault is likely ours: nothing of this batch is committed."""
+class Memory(Protocol[Taken, Out]):
+    """What a stage remembers from batch to batch, partition by partition.
+
+    It is lost with the process, and made again out of the messages from where the stage has kept the offsets.
+    """
+
+    def resume(self, written: Mapping[Place, Written]) -> None:
+        """Forget everything, and begin with these partitions, of which so much was written before."""
+        ...
+
+    def advance(
+        self,
+        messages: Sequence[Message],
+        items: Sequence[Taken | DeadLetter],
+        outcomes: Sequence[Out | DeadLetter | None],
+    ) -> Sequence[Sequence[Out | DeadLetter] | Exception | None]:
+        """Take messages, what they hold, and the function's outcomes; return what is to be written of each.
+
+        None: it was worked off before, and is only read again. An exception, which is returned and not raised: its
+        item cannot be used, for the reason of a SetAside, or because it is poison.
+        """
+        ...
+
+    def kept(self, places: Collection[Place], idle_s: Mapping[Place, float]) -> Mapping[Place, Kept]:
+        """Return what to commit of partitions, once what was made is written; `idle_s` as in `Fetched`."""
+        ...
 
 
 class State(Protocol):
@@ -48,19 +82,22 @@ class Work(Generic[In, Out]):
     """What a stage does: the name it signs with, how it reads bytes (or raises wire.Undecodable), and a pure function.
 
     The function returns one outcome for each item, in order: what to write, a dead letter, or None for a read that is
-    dropped without trace. It may be called again with any part of a batch.
+    dropped without trace. It may be called again with any part of a batch. A stage with a memory writes what that
+    makes of the outcomes.
     """
 
     name: StageName
     decode: Callable[[bytes], In]
     function: Callable[[Sequence[In]], Sequence[Out | DeadLetter | None]]
+    memory: Memory[In, Out] | None = None
 
 
 @dataclass
 class Counts:
-    """What a worker has done since it started."""
+    """What a worker has done since it started, in messages; `again`: read again, and worked off before."""
 
     fetched: int = 0
+    again: int = 0
     written: int = 0
     dead_letters: int = 0
     dropped: int = 0
@@ -90,29 +127,57 @@ class Stage(Runner, Generic[In, Out]):
         self._work, self._sink, self._letters = work, sink, letters
         self._state = state
         self._clock = clock
-        self._failures = 0
+        self._failures = Failures(self._limits.failures, self._limits.failure_window, FAILURES)
+        self._epoch: int | None = None
         self._poisons: Counter[str] = Counter()
 
     async def _work_off(self, fetched: Fetched) -> None:
         self.counts.fetched += len(fetched.messages)
-        outcomes = await self._outcomes(self._decode(fetched.messages))
-        self._watch_failures(outcomes)
+        decoded = self._decode(fetched.messages)
+        outcomes = await self._outcomes(decoded)
+        made = self._remember(fetched, decoded, outcomes)
         if self._poisons:
             _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
             self._poisons.clear()
-        items, letters = _sorted(outcomes)
+        self._failures.watch(made)
+        items, letters = _sorted(made)
         if letters:
             await self._through_outages(lambda: self._letters.write(letters))
         if items:
             await self._through_outages(lambda: self._sink.write(items))
-        if not await self._commit(fetched):
+        if not await self._commit(fetched, self._kept(fetched)):
             return
         self.counts.written += len(items)
         self.counts.dead_letters += len(letters)
-        self.counts.dropped += len(outcomes) - len(items) - len(letters)
+        self.counts.again += sum(one is None for one in made)
+        self.counts.dropped += sum(
+            outcome is None and one is not None for outcome, one in zip(outcomes, made, strict=True)
+        )
 
     def _done(self) -> Mapping[str, int]:
         return vars(self.counts)
+
+    def _remember(
+        self,
+        fetched: Fetched,
+        decoded: Sequence[In | DeadLetter],
+        outcomes: Sequence[Out | DeadLetter | None],
+    ) -> Sequence[_Made[Out]]:
+        memory = self._work.memory
+        if memory is None:
+            return [() if outcome is None else (outcome,) for outcome in outcomes]
+        if fetched.epoch != self._epoch:
+            memory.resume(fetched.written)
+            self._epoch = fetched.epoch
+        made = memory.advance(fetched.messages, decoded, outcomes)
+        return [
+            (self._set_aside(item, one),) if isinstance(one, Exception) else one
+            for item, one in zip(decoded, made, strict=True)
+        ]
+
+    def _kept(self, fetched: Fetched) -> Mapping[Place, Kept]:
+        memory = self._work.memory
+        return memory.kept({*fetched.positions, *fetched.idle_s}, fetched.idle_s) if memory is not None else {}
 
     def _decode(self, messages: Sequence[Message]) -> list[In | DeadLetter]:
         return [self._decoded(message) for message in messages]
@@ -158,26 +223,28 @@ class Stage(Runner, Generic[In, Out]):
     def _poisoned(self, item: Detection | Sighting, error: Exception) -> DeadLetter:
         # The name of the error alone: its text may quote the message.
         self._poisons[type(error).__name__] += 1
+        return self._letter("poisoned", item)
+
+    def _set_aside(self, item: In | DeadLetter, error: Exception) -> DeadLetter:
+        if isinstance(item, DeadLetter):
+            return item
+        return self._letter(error.reason, item) if isinstance(error, SetAside) else self._poisoned(item, error)
+
+    def _letter(self, reason: Reason, item: Detection | Sighting) -> DeadLetter:
         if isinstance(item, Detection):
-            return deadletter.of_detection(self._work.name, "poisoned", item, self._clock())
-        return deadletter.of_sighting(self._work.name, "poisoned", item, self._clock())
-
-    def _watch_failures(self, outcomes: Sequence[Out | DeadLetter | None]) -> None:
-        for outcome in outcomes:
-            failed = isinstance(outcome, DeadLetter) and outcome.reason in FAILURES
-            self._failures = self._failures + 1 if failed else 0
-            if self._failures > self._limits.failures:
-                raise TooManyFailures(f"more than {self._limits.failures} messages in a row could not be used")
+            return deadletter.of_detection(self._work.name, reason, item, self._clock())
+        return deadletter.of_sighting(self._work.name, reason, item, self._clock())
 
 
-def _sorted(outcomes: Sequence[Out | DeadLetter | None]) -> tuple[list[Out], list[DeadLetter]]:
+def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[Out], list[DeadLetter]]:
     items: list[Out] = []
     letters: list[DeadLetter] = []
-    for outcome in outcomes:
-        if isinstance(outcome, DeadLetter):
-            letters.append(outcome)
-        elif outcome is not None:
-            items.append(outcome)
+    for several in made:
+        for one in several or ():
+            if isinstance(one, DeadLetter):
+                letters.append(one)
+            else:
+                items.append(one)
     return items, letters
 
 

@@ -1,4 +1,4 @@
-"""The enricher: detections into sightings. Run it as `python -m services.enricher`."""
+"""The enricher: detections into sightings, one for each pass. Run it as `python -m services.enricher`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from ingest.adapters.registry import KafkaRegistry
 from ingest.enrich import Outcome, enrich
 from ingest.errors import Unavailable
 from ingest.stage import Limits, Stage, Work
+from ingest.voting import Voting
 from schemas import owners, topics, wire
 from schemas.detections import Detection
 from schemas.owners import OwnerRules
@@ -45,13 +46,22 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
+            # Longer than `passes.safe_position` wants, so that once is enough.
+            idle_after_s=2 * settings.pass_window_s + 1,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function),
+        Work(
+            name=NAME,
+            decode=partial(wire.decode, shape=Detection),
+            function=function,
+            memory=Voting(settings.pass_window_s),
+        ),
         TopicSink(publisher, topics.SIGHTINGS, sighting_key),
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher,),
         state=registry,
-        limits=Limits(outage_s=settings.outage_limit_s),
+        limits=Limits(
+            outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
+        ),
     )
 
 

@@ -41,7 +41,9 @@ def build(settings: Settings) -> Stage[Sighting, Row]:
         index,
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher, index),
-        limits=Limits(outage_s=settings.outage_limit_s),
+        limits=Limits(
+            outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
+        ),
     )
 
 

@@ -100,9 +100,17 @@ class Settings(BaseSettings):
     outage_limit_s: float = Field(
         default=120.0, description="how long broker or database may be gone before a worker ends"
     )
+    failure_limit: int = Field(
+        default=200, ge=1, description="with more unusable messages in a row than this, a worker ends"
+    )
+    failure_window: int = Field(
+        default=1000, ge=1, description="with more than half of so many messages unusable, a worker ends"
+    )
+
+    # Passes, of enricher and search alike.
+    pass_window_s: float = Field(default=30.0, gt=0, description="how long one pass of a vehicle may take")
 
     # Trajectories.
-    pass_window_s: float = 30.0
     travel_min_distance_m: float = 300.0
     travel_position_tolerance_m: float = 100.0
     travel_max_speed_kmh: float = 250.0

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaConnectionError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
@@ -18,9 +21,10 @@ from aiokafka.errors import (
 
 from ingest.adapters.broker import Broker
 from ingest.errors import Misconfigured, Unavailable
-from ingest.ports import Fetched, Publisher
-from schemas import wire
+from ingest.ports import Fetched, Kept, Publisher
+from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
+from schemas.offsets import Written
 from schemas.sightings import Sighting
 
 FETCH_WAIT_MS: Final = 500
@@ -49,14 +53,20 @@ class GroupSource:
         session_timeout_s: float,
         commit_timeout_s: float = 120.0,
         lost: Callable[[int], None] = lambda _: None,
+        idle_after_s: float | None = None,
     ) -> None:
-        """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread."""
+        """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread.
+
+        A partition is said to be idle when no message has come for `idle_after_s` seconds; None: never.
+        """
         self._broker = Broker.of(broker)
         self._topics = [topic] if isinstance(topic, str) else list(topic)
         self._max_records = max_records
         self._commit_timeout_s = commit_timeout_s
         self._lost = lost
-        self._rebalances = _Rebalances()
+        self._group = group
+        self._rebalances = _Rebalances(self._written)
+        self._idle = _Idle(idle_after_s) if idle_after_s is not None else None
         self._consumer: Any = None
         self._options = {
             "client_id": f"{group}-{instance}",
@@ -94,10 +104,14 @@ class GroupSource:
         except OffsetOutOfRangeError as error:
             await self._skip_expired(error.args[0])
             found = {}
+        epoch = self._rebalances.epoch
+        written = await self._rebalances.known(epoch)
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): messages[-1].offset + 1 for at, messages in found.items()},
-            epoch=self._rebalances.epoch,
+            epoch=epoch,
+            written={(at.topic, at.partition): one for at, one in written.items()},
+            idle_s=await self._idle.since(self._consumer, found) if self._idle is not None else {},
         )
 
     @contextlib.asynccontextmanager
@@ -106,11 +120,12 @@ class GroupSource:
         async with self._rebalances.between_batches:
             yield fetched.epoch == self._rebalances.epoch
 
-    async def commit(self, fetched: Fetched) -> bool:
-        """Move the group's offsets past a batch. False: another member has the partitions. Raises Unavailable."""
-        offsets = {TopicPartition(topic, number): offset for (topic, number), offset in fetched.positions.items()}
+    async def commit(self, fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
+        """See `ports.Source.commit`. Raises Unavailable."""
+        marks = {TopicPartition(*place): (offset, "") for place, offset in fetched.positions.items()}
+        marks |= {TopicPartition(*place): (start, offsets.encode(one)) for place, (start, one) in kept.items()}
         try:
-            await asyncio.wait_for(self._consumer.commit(offsets), self._commit_timeout_s)
+            await asyncio.wait_for(self._consumer.commit(marks), self._commit_timeout_s)
         except (CommitFailedError, IllegalStateError):
             return False
         except TimeoutError:
@@ -122,42 +137,121 @@ class GroupSource:
         if self._consumer is not None:
             await _within(STOP_S, self._consumer.stop())
 
+    async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
+        """Return what the group has left beside its offsets."""
+        partitions = list(assigned)
+        if not partitions:
+            return {}
+        admin = AIOKafkaAdminClient(**self._broker.options())
+        try:
+            await admin.start()
+            found = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
+        finally:
+            await admin.close()
+        return {
+            at: offsets.decode(one.offset, one.metadata) if one.offset >= 0 else Written(done=None)
+            for at, one in found.items()
+        }
+
     async def _begin(self, at: TopicPartition) -> None:
         """Begin where the group has no offset: what has expired there by now, it never read."""
         await self._consumer.seek_to_beginning(at)
         now_at = await self._consumer.position(at)
         self._lost(now_at)
-        await self._remember(at, now_at)
+        await self._remember(at, now_at, Written(done=None))
 
-    async def _skip_expired(self, offsets: dict[TopicPartition, int]) -> None:
+    async def _skip_expired(self, expired: dict[TopicPartition, int]) -> None:
         """Go on at the oldest message there is: those before it expired unread, which nobody may miss."""
-        for at, offset in offsets.items():
+        written = await self._rebalances.known(self._rebalances.epoch)
+        for at, offset in expired.items():
             await self._consumer.seek_to_beginning(at)
             now_at = await self._consumer.position(at)
-            expired = max(0, now_at - offset)
-            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=expired)
-            self._lost(expired)
-            await self._remember(at, now_at)
+            before = written.get(at, Written(done=offset))
+            # What is read again was written: it may expire.
+            unread = max(0, now_at - max(offset, before.done or 0))
+            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=unread)
+            self._lost(unread)
+            await self._remember(at, now_at, before)
 
-    async def _remember(self, at: TopicPartition, offset: int) -> None:
+    async def _remember(self, at: TopicPartition, offset: int, before: Written) -> None:
         """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
         with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
-            await asyncio.wait_for(self._consumer.commit({at: offset}), self._commit_timeout_s)
+            commit = self._consumer.commit({at: (offset, offsets.encode(before))})
+            await asyncio.wait_for(commit, self._commit_timeout_s)
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Lets partitions go between batches only, and counts how often they went."""
+    """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, Written]]]) -> None:
         self.between_batches = asyncio.Lock()
         self.epoch = 0
+        self._ask = written
+        self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         async with self.between_batches:
             self.epoch += 1
+            if not self._learnt.done():
+                self._learnt.set_result({})
+            self._learnt = asyncio.Future()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
+        learnt = self._learnt
+        try:
+            answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
+        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
+            answer = error
+        if not learnt.done():
+            learnt.set_result(answer)
+
+    async def known(self, epoch: int) -> dict[TopicPartition, Written]:
+        """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
+
+        Waits until the broker has said it. Raises Unavailable if it did not.
+        """
+        if epoch != self.epoch:
+            return {}
+        answer = await asyncio.shield(self._learnt)
+        if isinstance(answer, Exception):
+            raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
+        return answer
+
+
+class _Idle:
+    """Finds partitions of which every message was fetched, and none has come since for long enough: each once."""
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._since_s: dict[TopicPartition, float] = {}
+
+    async def since(self, consumer: Any, found: Collection[TopicPartition]) -> dict[tuple[str, int], float]:
+        now_s = time.monotonic()
+        self._since_s.update(dict.fromkeys(found, now_s))
+        assigned = consumer.assignment()
+        quiet = {at: now_s - since for at, since in self._since_s.items() if now_s - since > self._after_s}
+        for at in quiet:
+            del self._since_s[at]
+        idle: dict[tuple[str, int], float] = {}
+        for at, seconds in quiet.items():
+            if at not in assigned:
+                continue
+            # That none was fetched does not say that there is none: the broker is asked.
+            if await _is_at_the_end(consumer, at):
+                idle[at.topic, at.partition] = seconds
+            else:
+                self._since_s[at] = now_s
+        return idle
+
+
+async def _is_at_the_end(consumer: Any, at: TopicPartition) -> bool:
+    try:
+        async with asyncio.timeout(STOP_S):
+            ends = await consumer.end_offsets([at])
+            return bool(ends[at] == await consumer.position(at))
+    except (KafkaError, TimeoutError):
+        return False
 
 
 class TopicSink(Generic[T]):

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
 
 from ingest.adapters.memory import InMemory
 from ingest.errors import Unavailable
-from ingest.ports import Fetched
+from ingest.ports import Fetched, Kept
 from ingest.rows import Row, newest
+from schemas import offsets
+from schemas.offsets import Written
 
 Item = TypeVar("Item")
 
@@ -22,6 +24,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     partition: int
     offset: int
+    timestamp: int = 0
     value: bytes | None
 
 
@@ -34,19 +37,27 @@ class MemoryTopic:
         self.name = name
         self.records: list[list[Record]] = [[] for _ in range(partitions)]
         self.committed = [0] * partitions
+        self.beside = [""] * partitions
 
-    def put(self, value: bytes | None, partition: int = 0) -> None:
-        """Append a record."""
+    def put(self, value: bytes | None, partition: int = 0, timestamp: int = 0) -> None:
+        """Append a record, at a time in milliseconds."""
         log = self.records[partition]
-        log.append(Record(topic=self.name, partition=partition, offset=len(log), value=value))
+        log.append(Record(topic=self.name, partition=partition, offset=len(log), timestamp=timestamp, value=value))
 
     def lag(self) -> int:
-        """Return how many records lie behind the group's offsets."""
-        return sum(len(log) - done for log, done in zip(self.records, self.committed, strict=True))
+        """Return how many records the group has not written."""
+        return sum(len(log) - (one.done or 0) for log, one in zip(self.records, self.written(), strict=True))
+
+    def written(self) -> list[Written]:
+        """Return what the group has left beside its offsets."""
+        return [offsets.decode(offset, text) for offset, text in zip(self.committed, self.beside, strict=True)]
 
 
 class MemorySource:
-    """`ports.Source` on a MemoryTopic. `rebalance` takes the partitions away and gives them back."""
+    """`ports.Source` on a MemoryTopic. `rebalance` takes the partitions away and gives them back.
+
+    What is put into `idle_s` comes with the next batch that is empty, once.
+    """
 
     def __init__(self, topic: MemoryTopic, max_records: int = 100) -> None:
         """Know the topic and the size of a batch."""
@@ -55,10 +66,13 @@ class MemorySource:
         self._positions: list[int] = []
         self._between_batches = asyncio.Lock()
         self._epoch = 0
+        self._written: dict[tuple[str, int], Written] = {}
+        self.idle_s: dict[tuple[str, int], float] = {}
 
     async def start(self) -> None:
         """Go on from the group's offsets."""
         self._positions = list(self._topic.committed)
+        self._written = {(self._topic.name, number): one for number, one in enumerate(self._topic.written())}
 
     async def stop(self) -> None:
         """Do nothing."""
@@ -71,10 +85,12 @@ class MemorySource:
             part = log[start : start + self._max_records - len(found)]
             found += part
             self._positions[number] = start + len(part)
+        idle_s: dict[tuple[str, int], float] = {}
         if not found:
+            idle_s, self.idle_s = self.idle_s, {}
             await asyncio.sleep(0.01)
         positions = {(record.topic, record.partition): record.offset + 1 for record in found}
-        return Fetched(messages=found, positions=positions, epoch=self._epoch)
+        return Fetched(messages=found, positions=positions, epoch=self._epoch, written=self._written, idle_s=idle_s)
 
     @contextlib.asynccontextmanager
     async def holding(self, fetched: Fetched) -> AsyncIterator[bool]:
@@ -82,19 +98,21 @@ class MemorySource:
         async with self._between_batches:
             yield fetched.epoch == self._epoch
 
-    async def commit(self, fetched: Fetched) -> bool:
+    async def commit(self, fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
         """See `ports.Source.commit`."""
         if fetched.epoch != self._epoch:
             return False
         for (_, partition), offset in fetched.positions.items():
-            self._topic.committed[partition] = offset
+            self._topic.committed[partition], self._topic.beside[partition] = offset, ""
+        for (_, partition), (start, written) in kept.items():
+            self._topic.committed[partition], self._topic.beside[partition] = start, offsets.encode(written)
         return True
 
     async def rebalance(self) -> None:
         """Give the partitions up, once no batch is being worked off, and take them again."""
         async with self._between_batches:
             self._epoch += 1
-            self._positions = list(self._topic.committed)
+            await self.start()
 
 
 class MemorySink(Generic[Item]):

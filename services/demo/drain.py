@@ -1,6 +1,7 @@
-"""Waiting until the index holds what was pushed: the workers' committed offsets have reached the ends of the topics.
+"""Waiting until the index holds what was pushed: the workers say that they have written all there is in the topics.
 
-An offset moves only after its records were written, so this says the same as looking, and asks nothing of the index.
+They say it beside the offsets they commit, after their records were written: so this says the same as looking, and asks
+nothing of the index.
 """
 
 import asyncio
@@ -9,6 +10,9 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas import offsets
 
 POLL_S: Final = 0.2
 STANDSTILL_S: Final = 300.0
@@ -17,7 +21,7 @@ STANDSTILL_S: Final = 300.0
 async def drained(
     bootstrap: str, topic: str, group: str, *, alive: Callable[[], None], limit_s: float = STANDSTILL_S
 ) -> int:
-    """Wait until a group has committed all that is in a topic now; return the number of records.
+    """Wait until a group has written all that is in a topic now; return the number of records.
 
     `alive` raises if a worker has ended. Raises TimeoutError if no record more was done for `limit_s`.
     """
@@ -60,7 +64,7 @@ async def _wait(
     give_up = loop.time() + limit_s
     while True:
         committed = await admin.list_consumer_group_offsets(group)
-        done = sum(min(max(committed[at].offset, 0), end) for at, end in ends.items() if at in committed)
+        done = sum(min(_written(committed[at]), end) for at, end in ends.items() if at in committed)
         if done == total:
             return total
         if done != before:
@@ -69,6 +73,10 @@ async def _wait(
         if loop.time() > give_up:
             raise TimeoutError(f"{group} stands still at {done} of {total}")
         await asyncio.sleep(POLL_S)
+
+
+def _written(committed: OffsetAndMetadata) -> int:
+    return max(offsets.done(committed.offset, committed.metadata), 0)
 
 
 async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:

@@ -77,7 +77,7 @@ async def values(source: Source, count: int) -> list[bytes | None]:
         found += [message.value for message in batch.messages]
         async with source.holding(batch) as ours:
             assert ours
-            assert await source.commit(batch)
+            assert await source.commit(batch, {})
     return found
 
 

@@ -14,6 +14,7 @@ from ingest import passes
 from ingest.passes import Made, Place, Read, State, advance, resume, safe_position
 from ingest.rows import Row, rows
 from schemas.detections import Candidate, event_id
+from schemas.offsets import Written
 from schemas.plate import plate_key
 from schemas.sightings import Sighting, Trait
 from tests.support.detections import sighting
@@ -153,13 +154,13 @@ class Group:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.offsets: dict[Place, tuple[int, int]] = dict.fromkeys(log, (0, 0))
+        self.offsets: dict[Place, tuple[int, Written]] = dict.fromkeys(log, (0, Written(done=0)))
         self.index = Index()
         self.published: list[Sighting] = []
 
     def live(self, life: Life) -> None:
         state = State(WINDOW_S, CUTS)
-        resume(state, {place: done for place, (_, done) in self.offsets.items()})
+        resume(state, {place: written for place, (_, written) in self.offsets.items()})
         at = {place: start for place, (start, _) in self.offsets.items()}
         for number, size in enumerate(life.batches):
             batch: list[Read] = []
@@ -177,9 +178,9 @@ class Group:
 
     def commit(self, state: State, idle_s: float) -> None:
         for place in self.log:
-            start, done = safe_position(state, place, idle_s), passes.position(state, place)
-            if start is not None and done is not None:
-                self.offsets[place] = (start, done)
+            start, written = safe_position(state, place, idle_s), passes.written(state, place)
+            if start is not None and written is not None:
+                self.offsets[place] = (start, written)
 
     def finish(self) -> None:
         self.live(Life(batches=[10_000, 10_000], commits_last=True, idle_s=0.0))
@@ -312,7 +313,7 @@ def test_what_decides_a_cut_is_read_again_as_long_as_a_pass_from_before_it_is_op
                        (153, STAYS))  # fmt: skip
     group = Group({PLACES[0]: reads})
     group.live(Life(batches=[6], commits_last=True, idle_s=0.0))
-    assert group.offsets[PLACES[0]] == (0, 6)
+    assert group.offsets[PLACES[0]] == (0, Written(done=6))
     group.finish()
     assert group.published == at_once(group.log)
 

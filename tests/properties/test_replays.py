@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemoryIndex, MemorySink, MemorySource, MemoryTopic
-from ingest.ports import Fetched
+from ingest.ports import Fetched, Kept
 from ingest.rows import Row, rows
 from ingest.stage import Stage, Work
 from schemas import wire
@@ -33,10 +33,10 @@ class Mortal(MemorySource):
         super().__init__(topic, max_records)
         self.survives = survives
 
-    async def commit(self, fetched: Fetched) -> bool:
+    async def commit(self, fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
         if not self.survives:
             raise Killed
-        return await super().commit(fetched)
+        return await super().commit(fetched, kept)
 
 
 messages = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=40)

@@ -16,7 +16,7 @@ from ingest import deadletter
 from ingest.adapters.batches import sighting_key
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.stage import Stage
-from schemas import topics, wire
+from schemas import offsets, topics, wire
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
@@ -123,14 +123,21 @@ async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "") 
 
 
 async def committed(bootstrap: str, group: str) -> dict[int, int]:
-    """Return partition -> the broker's word on a group's offset; partitions without one are left out."""
+    """Return partition -> the offset before which all is written, by the broker's word on a group.
+
+    Partitions without one are left out.
+    """
     async with admin(bootstrap) as client:
         found = await client.list_consumer_group_offsets(group)
-    return {at.partition: one.offset for at, one in found.items() if at.topic == SOURCES[group] and one.offset >= 0}
+    return {
+        at.partition: offsets.done(one.offset, one.metadata)
+        for at, one in found.items()
+        if at.topic == SOURCES[group] and one.offset >= 0
+    }
 
 
 async def lag(bootstrap: str, group: str) -> int:
-    """Return how many messages a group has not committed."""
+    """Return how many messages a group has not written."""
     done = await committed(bootstrap, group)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
     await consumer.start()
@@ -145,7 +152,7 @@ async def lag(bootstrap: str, group: str) -> int:
 
 
 async def until_worked_off(bootstrap: str, group: str, limit_s: float = 120.0) -> None:
-    """Wait until a group has committed everything."""
+    """Wait until a group has written everything, and said so."""
 
     async def done() -> bool:
         return await lag(bootstrap, group) == 0

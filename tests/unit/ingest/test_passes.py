@@ -8,9 +8,10 @@ import pytest
 
 from ingest import passes
 from ingest.errors import SetAside
-from ingest.passes import MAX_READS, Made, Read, State, advance, is_done, position, resume, safe_position
+from ingest.passes import MAX_READS, Made, Read, State, advance, is_done, resume, safe_position, written
 from ingest.votes import named, vote
 from schemas.detections import Candidate
+from schemas.offsets import Written
 from schemas.plate import plate_key
 from schemas.sightings import Sighting, Trait
 from tests.support.detections import NOW, sighting
@@ -105,7 +106,7 @@ def test_nothing_is_written_of_passes_whose_beginnings_may_be_gone() -> None:
     reads = [Read(PLACE, 5 + n, at_s, read(n, plate, at_s)) for n, (at_s, plate) in enumerate(times)]
     for done, expected in ((None, [0, 0, 0, 1, 0, 1]), (0, [1, 1, 1, 1, 1, 1]), (5, [1, 1, 1, 1, 1, 1])):
         state = State(WINDOW_S)
-        resume(state, {PLACE: done})
+        resume(state, {PLACE: Written(done=done)})
         _, made = advance(state, reads)
         assert [len(one) for one in lists(made)] == expected
         assert state.held == expected.count(0)
@@ -113,7 +114,7 @@ def test_nothing_is_written_of_passes_whose_beginnings_may_be_gone() -> None:
 
 def test_a_partition_that_begins_at_its_beginning_is_whole() -> None:
     state = State(WINDOW_S)
-    resume(state, {PLACE: None})
+    resume(state, {PLACE: Written(done=None)})
     _, made = advance(state, [Read(PLACE, 0, 0, read(0))])
     assert made == [[read(0)]]
 
@@ -230,7 +231,7 @@ def test_a_restart_reads_from_the_oldest_pass_that_is_open() -> None:
     state = State(WINDOW_S)
     assert safe_position(state, PLACE) is None
     advance(state, [Read(PLACE, 7, 0, read(0)), Read(PLACE, 8, 20, read(1, "AAA111")), Read(PLACE, 9, 25, None)])
-    assert (safe_position(state, PLACE), position(state, PLACE)) == (7, 10)
+    assert (safe_position(state, PLACE), written(state, PLACE)) == (7, Written(done=10))
     advance(state, [Read(PLACE, 10, 31, None)])
     assert safe_position(state, PLACE) == 8
     assert safe_position(state, PLACE, idle_s=61) == 11
@@ -238,7 +239,7 @@ def test_a_restart_reads_from_the_oldest_pass_that_is_open() -> None:
 
 def test_what_was_done_before_is_read_again_and_not_written_again() -> None:
     state = State(WINDOW_S)
-    resume(state, {PLACE: 2})
+    resume(state, {PLACE: Written(done=2)})
     reads = [read(number, at_s=number) for number in range(3)]
     _, made = advance(state, [Read(PLACE, number, number, one) for number, one in enumerate(reads)])
     assert [len(one) for one in lists(made)] == [0, 0, 1]

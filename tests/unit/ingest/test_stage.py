@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
 from ingest.errors import Unavailable
-from ingest.ports import Fetched
+from ingest.ports import Fetched, Kept
 from ingest.stage import Limits, Stage, Work
 from schemas import wire
 from schemas.deadletters import DeadLetter
@@ -103,7 +103,7 @@ async def test_a_kill_between_write_and_commit_does_the_batch_again_and_loses_no
     rig = Rig()
     rig.put(detection(0), detection(1))
 
-    async def killed(fetched: Fetched) -> bool:
+    async def killed(fetched: object, kept: object) -> bool:
         raise asyncio.CancelledError
 
     rig.source.commit = killed  # type: ignore[method-assign]
@@ -259,7 +259,7 @@ async def test_partitions_are_given_up_between_batches_only() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
         assert not leaving.done()
-        assert await rig.source.commit(fetched)
+        assert await rig.source.commit(fetched, {})
     await leaving
     assert rig.topic.lag() == 0
 
@@ -270,9 +270,9 @@ async def test_a_refused_commit_is_no_error_and_counts_nothing() -> None:
     commit = rig.source.commit
     refused: list[Fetched] = []
 
-    async def refuse_once(fetched: Fetched) -> bool:
+    async def refuse_once(fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
         if refused:
-            return await commit(fetched)
+            return await commit(fetched, kept)
         refused.append(fetched)
         await rig.source.start()  # positions go back, as after a rebalance
         return False

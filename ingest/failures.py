@@ -1,0 +1,41 @@
+"""When so much fails that the fault is likely ours: the worker ends, rather than to drain the topic. Pure."""
+
+from collections import deque
+from collections.abc import Container, Sequence
+
+from ingest.errors import IngestError
+from schemas.deadletters import DeadLetter, Reason
+
+
+class TooManyFailures(IngestError):
+    """So many messages could not be used that the fault is likely ours: nothing of this batch is committed."""
+
+
+class Failures:
+    """Counts messages that could not be used, for reasons that speak of us rather than of one camera."""
+
+    def __init__(self, in_a_row: int, window: int, reasons: Container[Reason]) -> None:
+        """Bear `in_a_row` of them, and half of the last `window` messages."""
+        self._most_in_a_row = in_a_row
+        self._window = window
+        self._reasons = reasons
+        self._in_a_row = 0
+        self._last: deque[bool] = deque()
+        self._of_last = 0
+
+    def watch(self, made: Sequence[Sequence[object] | None]) -> None:
+        """Count what became of messages; None is one that is only read again. Raises TooManyFailures."""
+        for one in made:
+            if one is not None:
+                self._count(any(isinstance(part, DeadLetter) and part.reason in self._reasons for part in one))
+
+    def _count(self, failed: bool) -> None:
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        if self._in_a_row > self._most_in_a_row:
+            raise TooManyFailures(f"more than {self._most_in_a_row} messages in a row could not be used")
+        self._last.append(failed)
+        self._of_last += failed
+        if len(self._last) > self._window:
+            self._of_last -= self._last.popleft()
+        if self._of_last * 2 > self._window:
+            raise TooManyFailures(f"more than half of {self._window} messages could not be used")

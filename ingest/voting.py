@@ -1,0 +1,74 @@
+"""What the enricher remembers: it turns sightings, as they come, into what is published of their passes. Pure."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ingest import passes
+from ingest.passes import Read, State
+from ingest.ports import Kept, Message
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from schemas.offsets import Written
+from schemas.sightings import Sighting
+
+
+class Voting:
+    """`stage.Memory` of detections and their sightings: the passes that later reads may belong to."""
+
+    def __init__(self, window_s: float) -> None:
+        """Remember nothing; a pass takes at most `window_s` seconds."""
+        self._state = State(window_s)
+
+    def resume(self, written: Mapping[passes.Place, Written]) -> None:
+        """See `stage.Memory.resume`."""
+        passes.resume(self._state, written)
+
+    def advance(
+        self,
+        messages: Sequence[Message],
+        items: Sequence[Detection | DeadLetter],
+        outcomes: Sequence[Sighting | DeadLetter | None],
+    ) -> list[Sequence[Sighting | DeadLetter] | Exception | None]:
+        """See `stage.Memory.advance`."""
+        reads = [
+            Read(
+                (message.topic, message.partition),
+                message.offset,
+                message.timestamp / 1000,
+                outcome if isinstance(outcome, Sighting) else None,
+                content(item) if isinstance(item, Detection) else 0,
+            )
+            for message, item, outcome in zip(messages, items, outcomes, strict=True)
+        ]
+        _, made = passes.advance(self._state, reads)
+        return [self._told(*each) for each in zip(reads, outcomes, made, strict=True)]
+
+    def kept(self, places: Collection[passes.Place], idle_s: Mapping[passes.Place, float]) -> dict[passes.Place, Kept]:
+        """See `stage.Memory.kept`."""
+        found: dict[passes.Place, Kept] = {}
+        for place in places:
+            start = passes.safe_position(self._state, place, idle_s.get(place, 0.0))
+            written = passes.written(self._state, place)
+            if start is not None and written is not None:
+                found[place] = (start, written)
+        return found
+
+    def _told(
+        self, read: Read, outcome: Sighting | DeadLetter | None, made: passes.Made
+    ) -> Sequence[Sighting | DeadLetter] | Exception | None:
+        if passes.is_done(self._state, read.place, read.offset):
+            return None
+        return [outcome] if isinstance(outcome, DeadLetter) else made
+
+
+def content(detection: Detection) -> int:
+    """Return a number, the same within a process for two messages in which a camera says the same.
+
+    Left out is what is not the camera's word: when a message arrived, and what the registry made of it.
+    """
+    d = detection
+    return hash(
+        (
+            d.format, d.claimed_at, d.plate_raw, d.plate_confidence, d.candidates, d.region, d.region_confidence,
+            d.make, d.model, d.colour, d.body, d.position, d.heading_deg, d.lane,
+        )
+    )  # fmt: skip
