@@ -1,11 +1,15 @@
-"""What several flow tests share: a running demo."""
+"""What several flow tests share: a running demo, and a stream with an index behind it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from services.demo.kafka import Kafka
+from tests.support.database import Database
 from tests.support.demo import STAYING, DemoRun
+from tests.support.flow import Flow, flowing
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +31,10 @@ def _demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], De
 def running(_demos: Callable[[], DemoRun]) -> DemoRun:
     """A demo that stays up after its answer. A test that ends it makes the next one start another."""
     return _demos()
+
+
+@pytest_asyncio.fixture
+async def flow(kafka: Kafka, database: Database) -> AsyncIterator[Flow]:
+    """Both stages' servers, a publisher, and a camera of this test's own."""
+    async with flowing(kafka, database) as own:
+        yield own

@@ -1,98 +1,23 @@
 """From a detection in the stream to a row of the index, on Apache Kafka and PostgreSQL."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import pytest_asyncio
 
-from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.errors import Misconfigured
 from schemas import topics
-from schemas.cameras import Camera
-from schemas.detections import Attribute, Candidate, Detection, event_id
-from schemas.sightings import Sighting, Trait
+from schemas.detections import Attribute, Candidate
+from schemas.sightings import Trait
 from services import enricher, indexer
-from services.demo.kafka import Kafka
-from services.settings import Settings
 from tests.support import stages
 from tests.support.cameras import camera
-from tests.support.database import Database
-from tests.support.detections import detection, sighting
-from tests.support.topics import Tail, make_topics, tail, write
+from tests.support.detections import detection
+from tests.support.flow import ENRICHER, INDEXER, Flow, lately
+from tests.support.topics import write
 from tests.support.wait import until, until_async
-
-INDEXER, ENRICHER = "platetrail-indexer", "platetrail-enricher"
-_numbers = itertools.count(1)
-
-
-class Flow(NamedTuple):
-    """Servers, a publisher, and a camera of this test's own."""
-
-    kafka: Kafka
-    database: Database
-    publisher: KafkaPublisher
-    camera: Camera
-    dead_letters: Tail
-    sightings: Tail
-
-    @property
-    def settings(self) -> Settings:
-        return stages.settings(self.kafka.bootstrap, self.database)
-
-    def detection(self, number: int = 0, **changes: Any) -> Detection:
-        own = self.camera.camera_id
-        return detection(
-            number, **{**_lately(number), "camera_id": own, "event_id": event_id(own, str(number)), **changes}
-        )
-
-    def sighting(self, number: int = 0, **changes: Any) -> Sighting:
-        own = self.camera.camera_id
-        return sighting(
-            number, **{**_lately(number), "camera_id": own, "pass_id": event_id(own, str(number)), **changes}
-        )
-
-    async def rows(self) -> list[Any]:
-        return await stages.rows_of(self.database, self.camera.camera_id)
-
-    async def indexed(self) -> list[Any]:
-        """Run an indexer until it has worked everything off; return this camera's rows."""
-        async with stages.running(indexer.build(self.settings)):
-            await stages.until_worked_off(self.kafka.bootstrap, INDEXER)
-        return await self.rows()
-
-    async def enriched(self) -> None:
-        """Run an enricher until it has worked everything off."""
-        async with (
-            KafkaRegistry(self.kafka.bootstrap, timeout_s=30) as registry,
-            stages.running(enricher.build(self.settings, registry)),
-        ):
-            await stages.until_worked_off(self.kafka.bootstrap, ENRICHER)
-
-
-def _lately(number: int) -> dict[str, datetime]:
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return {"captured_at": today - timedelta(hours=1) + timedelta(seconds=number)}
-
-
-@pytest_asyncio.fixture
-async def flow(kafka: Kafka, database: Database) -> AsyncIterator[Flow]:
-    await make_topics(kafka.bootstrap)
-    await stages.from_now_on(kafka.bootstrap)
-    await stages.make_days(database, stages.around_today())
-    own, _ = camera(f"flow-{next(_numbers)}")
-    async with (
-        KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher,
-        tail(kafka.bootstrap, topics.DEAD_LETTERS) as dead_letters,
-        tail(kafka.bootstrap, topics.SIGHTINGS) as sightings,
-    ):
-        await stages.put_cameras(publisher, own)
-        yield Flow(kafka, database, publisher, own, dead_letters, sightings)
 
 
 async def test_a_detection_becomes_a_row(flow: Flow) -> None:
@@ -169,7 +94,7 @@ async def test_what_cannot_be_used_is_a_dead_letter(flow: Flow) -> None:
     await write(flow.kafka.bootstrap, topics.DETECTIONS, (own.encode(), b'{"v":1,"driver":"planted"}'))
     await write(flow.kafka.bootstrap, topics.SIGHTINGS, (b"ABC", b"\xffplanted"))
     wrong = flow.detection(1, owner="west")
-    unknown = detection(2, **_lately(2), camera_id=stranger.camera_id)
+    unknown = detection(2, **lately(2), camera_id=stranger.camera_id)
     expired = flow.detection(3, captured_at=datetime.now(UTC) - timedelta(days=31))
     await stages.put_detections(flow.publisher, [flow.detection(0), wrong, unknown, expired])
     poison = flow.sighting(7, plate_raw="x" * 33)

@@ -3,6 +3,7 @@
 import asyncio
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -176,6 +177,21 @@ async def test_failures_are_counted_in_a_row_over_batches() -> None:
     rig.stop.clear()
     with pytest.raises(Exception, match="in a row"):
         await rig.drain()
+
+
+async def test_more_than_half_of_the_last_messages_end_the_worker_too() -> None:
+    rig = Rig(limits=replace(SOON, failure_window=10), max_records=5)
+    good, bad = wire.encode(detection()), b"no message"
+    for value in [bad, good] * 10:  # half of them, however long: no end
+        rig.topic.put(value)
+    await rig.drain()
+    assert len(rig.letters.items) == 10
+    for value in [bad, bad, good] * 5:
+        rig.topic.put(value)
+    rig.stop.clear()
+    with pytest.raises(Exception, match="more than half of 10 messages"):
+        await rig.drain()
+    assert rig.topic.lag() == 15, "of the batch in which it was noticed nothing is committed"
 
 
 async def test_a_dropped_read_leaves_a_count_and_nothing_else() -> None:
