@@ -141,6 +141,8 @@ def install_problems(app: FastAPI) -> None:
         structlog.get_logger().error("unhandled", error=exception_names(error))
         return problem(500, "The service failed; nothing more is known to the caller.")
 
+    # A path with a slash too many is no resource: a redirection would repeat it, and what a caller wrote into it.
+    app.router.redirect_slashes = False
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_crash)

@@ -85,3 +85,16 @@ async def test_a_405_names_every_method_of_its_path_and_no_other() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as one:
         refused = await one.post("/things/7")
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, PATCH")
+
+
+async def test_a_slash_too_many_is_no_redirection_that_repeats_the_path() -> None:
+    app = FastAPI()
+    install_problems(app)
+
+    @app.post("/push/{token}")
+    async def push(token: str) -> None: ...
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as one:
+        refused = await one.post(f"/push/{PLATE}/")
+    assert refused.status_code == 404
+    assert PLATE not in refused.text + str(refused.headers)
