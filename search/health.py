@@ -263,7 +263,8 @@ def _flags(camera: Camera, state: CameraState, day: Counts, rejected: dict[str, 
         most = max(day.refused, key=lambda reason: (day.refused[reason], reason))
         yield Flagged(flag="refused_requests", detail=f"{refused} requests under its name, most of them {most}.")
     if day.conflicting:
-        detail = f"{day.conflicting} times it sent a read again under the same key, with other content."
+        reads = "1 read was" if day.conflicting == 1 else f"{day.conflicting} reads were"
+        detail = f"{reads} sent again under the same key, with other content."
         yield Flagged(flag="conflicting_resends", detail=detail)
     if day.positions_off >= MIN_POSITIONS and day.positions_off >= OFF_RATE * day.positions:
         detail = f"{day.positions_off} of {day.positions} reads say that it is elsewhere than where it is registered."

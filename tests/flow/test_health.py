@@ -242,7 +242,28 @@ async def test_conflicting_resends_are_counted_from_the_dead_letters(flow: Flow)
     await until_async(flagged, "the letters are counted")
     (flag,) = (await flow.health())[camera_id]["flags"]
     assert flag["flag"] == "conflicting_resends"
-    assert flag["detail"].startswith("2 times")
+    assert flag["detail"].startswith("2 reads were")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_read_that_is_sent_again_with_other_content_is_flagged(flow: Flow) -> None:
+    camera_id, key = await flow.register()
+    await stages.move(flow.kafka.bootstrap, "platetrail-enricher")
+    enricher = stages.Worker("enricher", stages.settings(flow.kafka.bootstrap), flow.folder)
+    try:
+        enricher.wait_until_ready()
+        first = read(1)
+        for one in (first, first, {**first, "plate": "HLT0777"}):
+            await flow.push(key, [one])
+
+        async def flagged() -> bool:
+            return bool((await flow.health())[camera_id]["flags"])
+
+        await until_async(flagged, "the resend is flagged")
+    finally:
+        enricher.stop()
+    (flag,) = (await flow.health())[camera_id]["flags"]
+    assert (flag["flag"], flag["detail"].partition(" sent")[0]) == ("conflicting_resends", "1 read was")
 
 
 def letter(camera_id: str, number: int) -> tuple[bytes, bytes]:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from ingest.adapters.memory import InMemory, MemoryPublisher
+from ingest.adapters.memory import InMemory, MemoryPublisher, MemoryRegistry
 from ingest.formats.read import Read
+from ingest.identify import Brought, Identify, Refused
 from ingest.receive import Item
 from ingest.reporting import Reporting
 from ingest.tally import SKEWS_KEPT, Seen, Tallies, low, thinned
@@ -134,3 +135,19 @@ async def test_what_the_gateway_tells_of_a_camera() -> None:
     assert (one.confidences, one.confidence_total, one.skews) == (2, 16_000, 2)
     assert one.skew_low_s == pytest.approx(5)
     assert b"XQ70" not in msgspec.json.encode(one)
+
+
+def test_of_a_wrong_signature_its_camera_is_told_too() -> None:
+    one, _ = camera(
+        "cam-2", format="verkada", proof="signature", device_id="d-1", signing_secret="a-secret-of-some-length"
+    )
+    told: list[tuple[str, str]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InMemory)
+        registry = MemoryRegistry([one])
+    identify = Identify(registry, new_key_s=0, tell=lambda *what: told.append(what), clock=lambda: AT)
+    body = b'{"webhook_type": "lpr", "data": {"camera_id": "d-1", "created": 1, "license_plate_number": "XQ7041"}}'
+    headers = {"verkada-signature": f"{int(AT.timestamp())}|{'0' * 64}"}
+    with pytest.raises(Refused):
+        identify.signed(Brought(headers=headers, method="POST", uri="/v1/webhooks/verkada"), body)
+    assert told == [("cam-2", "wrong_key")]
