@@ -7,17 +7,19 @@ import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import httpx
 import pytest
 import typer
 
+from ingest.replay import Result
 from schemas.queries import PURPOSES
 from search.identity import Verifier
 from services.cli import options
 from services.cli.app import build, run
 from services.cli.client import explain
+from services.cli.deadletters import RESULTS
 from services.cli.search import PurposeName
 from services.demo.fleet import ORDER
 from services.settings import Settings
@@ -276,3 +278,14 @@ def test_the_local_issuer_refuses_outside_development(
 def test_the_environment_must_be_named(platetrail: Runner, development: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLATETRAIL_ENVIRONMENT")
     assert platetrail(*TOKEN).code == 2
+
+
+def test_whatever_becomes_of_a_dead_letter_has_words() -> None:
+    assert set(RESULTS) == set(get_args(Result))
+
+
+def test_a_note_is_not_taken_from_the_command_line(platetrail: Runner) -> None:
+    ran = platetrail("deadletters", "replay", "--reason", "poisoned", "--note", "XQ7O41", "--url", "http://127.0.0.1:9")
+    assert ran.code == 2
+    assert "does not belong on a command line" in ran.err
+    assert "XQ7O41" not in ran.err
