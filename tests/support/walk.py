@@ -13,6 +13,7 @@ import httpx
 
 from ingest.envelopes import MAX_MESSAGES
 from ingest.formats.read import Read
+from schemas.cameras import Camera
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.process import Child
@@ -24,10 +25,12 @@ from tests.unit.ingest.formats.expected import EXPECTED
 
 AROUND: Final = ("User-Agent", "Cookie", "Referer", "X-Forwarded-For", "From", "X-Request-Id", "Accept-Language", "Via")
 JSON: Final = "application/json"
-WAYS: Final = (
-    *("leaves", "wholes", "future", "past", "retired", "poisoned", "listed", "native", "rubbish", "ephemeral", "leaky"),
-)
-"""One camera for each, so that what became of a read tells which way it came."""
+OF_SAMPLES: Final = ("leaves", "wholes", "future", "past", "retired", "poisoned", "ephemeral")
+OTHERS: Final = ("listed", "native", "rubbish", "leaky")
+"""The ways of pushing. What became of a read tells which way it came: each has cameras of its own.
+
+Each sample has one too, so that no two samples are votes of one pass.
+"""
 
 PLATES: Final[dict[str, tuple[Any, ...]]] = {
     "openalpr/alpr_group.json": ("best_plate_number",),
@@ -61,7 +64,9 @@ class Walk:
         self.pushed: list[Pushed] = []
         self.logs: list[Path] = []
         self.children: list[Child] = []
-        self.cameras = {way: camera(handling="ephemeral" if way == "ephemeral" else "standard") for way in WAYS}
+        self.cameras = {
+            place: camera(handling="ephemeral" if place.startswith("ephemeral") else "standard") for place in _places()
+        }
         self._kafka, self._database, self._folder, self.make = kafka, database, folder, make
         self._client: httpx.AsyncClient | None = None
 
@@ -91,6 +96,10 @@ class Walk:
         await asyncio.to_thread(child.wait_ready, lambda: '"ready"' in child.output(), 60)
         return child
 
+    def of(self, way: str) -> list[Camera]:
+        """Return the cameras of a way."""
+        return [one for place, (one, _) in self.cameras.items() if place.partition(" ")[0] == way]
+
     async def samples(self, way: str, age: timedelta, *, whole: bool = False, plate: str | None = None) -> None:
         """Push every sample, `age` old, with markers in what is not listed; with another plate where one is given."""
         for name in samples.NAMES:
@@ -113,7 +122,8 @@ class Walk:
 
     async def push(self, way: str, name: str, path: str, content: bytes, content_type: str) -> None:
         """Push as the camera of a way, with headers and a query that nobody asked for."""
-        headers = {"Content-Type": content_type, "Authorization": f"Bearer {self.cameras[way][1]}", **self.around()}
+        _, key = self.cameras[f"{way} {name}" if way in OF_SAMPLES else way]
+        headers = {"Content-Type": content_type, "Authorization": f"Bearer {key}", **self.around()}
         await self.send(way, name, "POST", f"{path}?{self.make()}={self.make()}", headers, content)
 
     async def send(
@@ -137,6 +147,10 @@ class Walk:
         """Return headers that nobody asked for."""
         own = {f"X-{self.make()}": self.make(), "Traceparent": f"00-{self.make()}-{self.make()}-01"}
         return {name: self.make() for name in AROUND} | own
+
+
+def _places() -> list[str]:
+    return [*OTHERS, *(f"{way} {name}" for way in OF_SAMPLES for name in samples.NAMES)]
 
 
 def marked(name: str, data: bytes, marker: Marker) -> tuple[bytes, str]:
