@@ -118,6 +118,11 @@ class Message(Protocol):
         ...
 
     @property
+    def key(self) -> bytes | None:
+        """Its key, if it has one."""
+        ...
+
+    @property
     def value(self) -> bytes | None:
         """Its bytes; None is a tombstone."""
         ...

@@ -43,6 +43,26 @@ GATEWAY_HEALTH_REPORTS: Final = Metric(
     "Reports on all cameras together, by what became of each attempt: sent, waiting (tried again), refused (lost).",
     ("outcome",),
 )
+INBOX_ITEMS: Final = Metric(
+    "platetrail_inbox_items_total",
+    "Items that camera networks wrote into their topics, by network, by what became of them and by reason.",
+    ("network", "status", "reason"),
+)
+INBOX_LOST: Final = Metric(
+    "platetrail_inbox_lost_records_total",
+    "Records that expired in a camera network's topic before the relay had read them.",
+    ("network",),
+)
+INBOX_UNREAD: Final = Metric(
+    "platetrail_inbox_unread_records",
+    "Records in a camera network's topic behind which the relay has not committed.",
+    ("network",),
+)
+INBOX_OLDEST_SECONDS: Final = Metric(
+    "platetrail_inbox_oldest_unread_seconds",
+    "Age of the oldest of these; 0 if there is none.",
+    ("network",),
+)
 GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",

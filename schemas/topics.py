@@ -13,7 +13,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One topic as its file in `schemas/topics/` states it. Times in milliseconds; retention -1 keeps for good.
 
     `delete_delay_ms` is how long a file stays on the disk after its records are gone for every reader; without it, as
-    long as the broker's own configuration says.
+    long as the broker's own configuration says. `compression` is how the broker keeps batches: as their producer packed
+    them, or unpacked.
     """
 
     topic: str
@@ -25,6 +26,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     segment_ms: int
     delete_delay_ms: int | None = None
     max_message_bytes: int
+    compression: Literal["producer", "uncompressed"] = "producer"
     value: str
     versions: tuple[int, ...]
     compatibility: Literal["backward"]
@@ -43,6 +45,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             "retention.ms": str(self.retention_ms),
             "segment.ms": str(self.segment_ms),
             "max.message.bytes": str(self.max_message_bytes),
+            "compression.type": self.compression,
             "message.timestamp.type": "LogAppendTime",
             **delay,
         }
@@ -57,9 +60,24 @@ CAMERA_HEALTH: Final = "camera-health"
 
 ALL: Final = (DETECTIONS, SIGHTINGS, CAMERAS, DEAD_LETTERS, EPHEMERAL, CAMERA_HEALTH)
 
+INBOX: Final = "inbox"
+
+FAMILIES: Final = (INBOX,)
+"""Topics of which there are many, one a member: `inbox.<network>`."""
+
+
+def inbox(network: str) -> str:
+    """Return the name of the topic into which a camera network writes."""
+    return f"{INBOX}.{network}"
+
 
 @cache
 def load(name: str) -> Topic:
-    """Return a topic's file as a value. Raises msgspec.ValidationError if the file is not of its shape."""
-    text = (resources.files("schemas") / "topics" / f"{name}.yaml").read_bytes()
-    return msgspec.yaml.decode(text, type=Topic)
+    """Return a topic's file as a value; a family's file for each of its members.
+
+    Raises msgspec.ValidationError if the file is not of its shape.
+    """
+    family, dot, _ = name.partition(".")
+    text = (resources.files("schemas") / "topics" / f"{family}.yaml").read_bytes()
+    topic = msgspec.yaml.decode(text, type=Topic)
+    return msgspec.structs.replace(topic, topic=name) if dot and family in FAMILIES else topic

@@ -156,7 +156,8 @@ HELPS: Final[dict[str, str]] = {
     "with proof signature, and only then.",
     "/signing_secret": "What the vendor signs with, as it is set there, of 16 to 128 printable ASCII characters; with "
     "proof signature, and only then.",
-    "/network": "The camera network that may send its reads for it, as those who run Platetrail name it; or nothing.",
+    "/network": "The camera network that may send its reads for it, as those who run Platetrail name it; or nothing: "
+    "with handling ephemeral it must be, since a network's topic keeps minutes.",
 }
 """What is expected at each pointer."""
 
@@ -197,6 +198,8 @@ def _doubtful(found: dict[str, Any]) -> Iterator[Flaw]:
     wrong.extend(outside)
     if not outside and since is not None and until is not None and since >= until:
         wrong.append("/active_until")
+    if found.get("/network") is not None and found.get("/handling") == "ephemeral":
+        wrong.append("/network")
     wrong.extend(_unproving(found))
     yield from (Flaw(pointer=pointer, detail=HELPS[pointer]) for pointer in wrong)
 

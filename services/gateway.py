@@ -10,9 +10,7 @@ from typing import Final, NamedTuple
 
 import structlog
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from starlette.requests import Request
-from starlette.responses import Response
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ingest import proofs
 from ingest.adapters.broker import Broker
@@ -32,10 +30,8 @@ from ingest.tally import Tallies
 from schemas import ephemeral, metrics, owners
 from schemas.health import REFUSALS
 from services import docs_page
-from services.observe import exception_names, install_health, install_problems, run_http
+from services.observe import exception_names, install_health, install_metrics, install_problems, run_http
 from services.settings import Settings
-
-METRICS_PATH: Final = "/metrics"
 
 NEW_KEY_S: Final = 2.0
 """How long a request waits for its key to become known: a new one gets here after its owner has it."""
@@ -214,10 +210,7 @@ def _install_metrics(app: FastAPI, budget: Budget) -> _Counters:
     held = Gauge(*metrics.GATEWAY_HELD_BYTES, registry=collected)
     held.set_function(lambda: budget.held_bytes)
 
-    async def show(_: Request) -> Response:
-        return Response(generate_latest(collected), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    app.add_route(METRICS_PATH, show, methods=["GET"], include_in_schema=False)
+    install_metrics(app, collected)
     return counters
 
 

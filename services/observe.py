@@ -1,6 +1,7 @@
 """How a process is seen and run: JSON logs that hold no plate, problem answers, and the HTTP server."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -10,7 +11,7 @@ import stat
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -18,6 +19,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -195,6 +197,15 @@ def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
     app.add_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
 
 
+def install_metrics(app: FastAPI, collected: CollectorRegistry) -> None:
+    """Serve /metrics, open like /healthz: no label names a plate, key, person, camera or case."""
+
+    async def show(_: Request) -> Response:
+        return Response(generate_latest(collected), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    app.add_route("/metrics", show, methods=["GET"], include_in_schema=False)
+
+
 def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
     """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged.
 
@@ -257,6 +268,49 @@ async def _serve(config: uvicorn.Config, service: str, unix: socket.socket | Non
     await task
     if not server.started:
         raise SystemExit(3)
+
+
+class CannotListen(Exception):
+    """A worker's own address is taken, or not this machine's."""
+
+
+class _Listener(uvicorn.Server):
+    """A server beside a worker, which has the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    settings: Settings, collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[int]:
+    """Serve /healthz, /readyz and /metrics for a worker while the block runs; yield the port, which is logged too.
+
+    They need no credentials, so they are on `listen_host`, loopback unless set otherwise. Raises CannotListen.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    install_problems(app)
+    install_health(app, ready)
+    install_metrics(app, collected)
+    family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.listen_host, settings.listen_port), family=family)
+    except OSError as error:
+        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {type(error).__name__}") from None
+    port: int = listener.getsockname()[1]
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+    server = _Listener(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    structlog.get_logger().info("listening", port=port)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
 
 
 def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:

@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         default=None, description="where pictures of plates are kept until their reads expire; without it none is"
     )
 
+    # Inbox.
+    networks: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")], ...] = Field(
+        default=(), description="camera networks that write into topics of their own"
+    )
+
     # Stages.
     batch_records: int = 5000
     session_timeout_s: float = 30.0
@@ -142,7 +147,7 @@ class Settings(BaseSettings):
 
 def needed(value: Value | None, name: str) -> Value:
     """Return a setting's value. Raises Missing, with the setting's name, if it is unset or empty."""
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         raise Missing(name)
     return value
 

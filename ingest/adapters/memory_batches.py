@@ -26,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     offset: int
     timestamp: int = 0
     value: bytes | None
+    key: bytes | None = None
 
 
 class MemoryTopic:
@@ -39,10 +40,13 @@ class MemoryTopic:
         self.committed = [0] * partitions
         self.beside = [""] * partitions
 
-    def put(self, value: bytes | None, partition: int = 0, timestamp: int = 0) -> None:
+    def put(self, value: bytes | None, partition: int = 0, timestamp: int = 0, *, key: bytes | None = None) -> None:
         """Append a record, at a time in milliseconds."""
         log = self.records[partition]
-        log.append(Record(topic=self.name, partition=partition, offset=len(log), timestamp=timestamp, value=value))
+        record = Record(
+            topic=self.name, partition=partition, offset=len(log), timestamp=timestamp, value=value, key=key
+        )
+        log.append(record)
 
     def lag(self) -> int:
         """Return how many records the group has not written."""

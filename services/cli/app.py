@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperGroup
 
-from services.cli import audit, camera, contracts, db, deadletters, demo, search, serve, simulate, token
+from services.cli import audit, camera, contracts, db, deadletters, demo, network, search, serve, simulate, token
 from services.cli.failures import EXIT_CODES, USAGE, Failure
 
 HELP = f"""Licence-plate reads from camera to trajectory, every question on the record.
@@ -27,7 +27,19 @@ Settings are environment variables that begin with `PLATETRAIL_`; each command n
 """
 
 
-ORDER: Final = ("demo", "search", "camera", "deadletters", "audit", "serve", "db", "token", "simulate", "contracts")
+ORDER: Final = (
+    "demo",
+    "search",
+    "camera",
+    "deadletters",
+    "audit",
+    "serve",
+    "db",
+    "network",
+    "token",
+    "simulate",
+    "contracts",
+)
 
 
 class _InOrder(TyperGroup):
@@ -56,6 +68,7 @@ def build() -> typer.Typer:
     token.add_to(app)
     simulate.add_to(app)
     db.add_to(app)
+    network.add_to(app)
     serve.add_to(app)
     contracts.add_to(app)
     return app

@@ -25,7 +25,7 @@ def shape(name: str) -> type[Any]:
 
 
 def test_every_file_is_named_and_every_name_has_a_file() -> None:
-    assert sorted(path.stem for path in (ROOT / "topics").glob("*.yaml")) == sorted(topics.ALL)
+    assert sorted(path.stem for path in (ROOT / "topics").glob("*.yaml")) == sorted((*topics.ALL, *topics.FAMILIES))
     assert all(topics.load(name).topic == name for name in topics.ALL)
 
 
@@ -113,6 +113,21 @@ def test_reads_that_may_not_be_kept_are_gone_within_three_minutes_of_their_captu
     assert topic.retention_ms >= ephemeral.MATCHED_WITHIN_S * 1000
     assert topic.configs()["file.delete.delay.ms"] == "1000"
     assert (topic.producers, topic.consumers) == (("gateway",), ("matcher",))
+
+
+def test_what_a_network_writes_is_gone_within_a_quarter_of_an_hour_and_read_by_the_relay_alone() -> None:
+    inbox = topics.load(topics.inbox("front-range"))
+    assert inbox.topic == "inbox.front-range"
+    assert inbox.retention_ms == 600_000
+    assert inbox.retention_ms + inbox.segment_ms + 120_000 <= 15 * 60_000
+    assert inbox.configs()["compression.type"] == "uncompressed"
+    assert (inbox.producers, inbox.consumers) == ((), ("inbox",))
+
+
+def test_only_a_family_has_members() -> None:
+    with pytest.raises(FileNotFoundError):
+        topics.load("nothing.front-range")
+    assert topics.load("detections.front-range").topic == "detections"
 
 
 def test_a_mistyped_topic_file_is_refused() -> None:

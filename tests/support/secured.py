@@ -6,6 +6,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,6 +28,7 @@ from ingest.adapters.broker import Broker
 from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from services.demo.process import free_port
+from tests.support.wait import until_async
 
 ADMIN = "admin"
 LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required"
@@ -32,8 +46,49 @@ class Secured(NamedTuple):
         return Broker(bootstrap=self.admin.bootstrap, security="SASL_PLAINTEXT", user=user, password=password)
 
 
+Right = tuple[ResourceType, str, AclOperation]
+"""What a user may do: with the topics, or the groups, whose name begins so."""
+
+
+def let(secured: Secured, user: str, *rights: Right) -> Broker:
+    """Make a user with these rights, or give it more; return the broker as it sees it."""
+    word = secrets.token_urlsafe(16)
+    options = {"bootstrap.servers": secured.admin.bootstrap, "security.protocol": "SASL_PLAINTEXT"}
+    options |= {"sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ADMIN, "sasl.password": secured.admin.password}
+    client = AdminClient(options)
+    bindings = [
+        AclBinding(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
+        for of, name, may in rights
+    ]
+    for future in client.create_acls(bindings).values() if bindings else ():
+        future.result(30)
+    kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    upsertion = UserScramCredentialUpsertion(user, kind, word.encode())
+    for future in client.alter_user_scram_credentials([upsertion]).values():
+        future.result(30)
+    return secured.broker(user, word)
+
+
+async def let_in(broker: Broker) -> Broker:
+    """Wait until a user that was just made is known to the broker, and so its rights, which were made before it."""
+
+    async def known() -> bool:
+        admin = AIOKafkaAdminClient(**broker.options())
+        try:
+            await admin.start()
+        except KafkaConnectionError:
+            return False
+        finally:
+            await admin.close()
+        return True
+
+    await until_async(known, "the broker knows the user")
+    return broker
+
+
 def settings_of(broker: Broker, folder: Path) -> dict[str, Any]:
     """Return the settings of a service that is a broker's user; its password is written into a file."""
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{broker.user}.password"
     file.write_text(broker.password)
     return {

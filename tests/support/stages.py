@@ -58,6 +58,8 @@ class Worker(Child):
             "PLATETRAIL_KAFKA_SECURITY": of.kafka_security,
             "PLATETRAIL_KAFKA_USER": of.kafka_user,
         }
+        if of.networks:
+            env |= {"PLATETRAIL_NETWORKS": json.dumps(of.networks), "PLATETRAIL_LISTEN_PORT": str(of.listen_port)}
         files = {"PASSWORD": of.kafka_password_file, "CA": of.kafka_ca_file}
         env |= {f"PLATETRAIL_KAFKA_{name}_FILE": str(file) for name, file in files.items() if file is not None}
         argv = [sys.executable, "-m", f"services.{name}"]

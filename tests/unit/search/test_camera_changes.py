@@ -61,6 +61,8 @@ def test_its_network_is_set_and_taken_back() -> None:
     joined = patch(camera(), network="front-range")
     assert (joined.network, joined.revision) == ("front-range", 4)
     assert patch(joined, network=None).network is None
+    assert flaws(joined, {"handling": "ephemeral"}) == ["/network"]
+    assert patch(joined, handling="ephemeral", network=None).handling == "ephemeral"
     assert flaws(camera(), {"network": "Front Range"}) == ["/network"]
     assert flaws(camera(), {"network": "front-range\n"}) == ["/network"]
 

@@ -26,7 +26,7 @@ FULL: dict[str, Any] = {
     "clock_uncertainty_s": 1e-05,
     "lanes": 3,
     "format": "hikvision",
-    "handling": "ephemeral",
+    "handling": "standard",
     "active_from": "2026-04-01T00:00:00-06:00",
     "active_until": "2026-10-01T06:00:00Z",
     "proof": "certificate",

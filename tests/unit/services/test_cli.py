@@ -83,6 +83,10 @@ def test_every_command_is_there() -> None:
         "db migrate",
         "contracts write",
         "contracts check",
+        "network add",
+        "network list",
+        "network remove",
+        "serve inbox",  # the demo has no network
         *(f"serve {name}" for name in ORDER),
     }
 

@@ -1,0 +1,223 @@
+"""The relay of camera networks that write into topics of their own. Run it as `python -m services.inbox`.
+
+It makes the networks' topics first, and corrects what was changed on them by hand. It looks, all the time, how old the
+oldest record is that nobody has read: what is not read within ten minutes is lost.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from ingest.adapters.batches import GroupSource
+from ingest.adapters.inboxes import Inboxes, group
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.registry import KafkaRegistry
+from ingest.adapters.topics import ensure_topics
+from ingest.alarm import Alarm, Standing
+from ingest.errors import Unavailable
+from ingest.inbox import Inbox
+from ingest.receive import Receiver
+from ingest.reporting import Reporting
+from ingest.runner import Limits
+from ingest.tally import Tallies
+from schemas import metrics, owners, topics
+from schemas.owners import OwnerRules
+from services.observe import listening, run_worker
+from services.settings import Settings, needed
+
+NAME: Final = "inbox"
+LOOK_S: Final = 5.0
+DRAIN_S: Final = 30.0
+"""How long the batches at hand may take once it was told to stop."""
+
+
+class Measures:
+    """What this process shows of itself."""
+
+    def __init__(self, networks: Sequence[str]) -> None:
+        """Begin at nought, for each network."""
+        self.collected = CollectorRegistry()
+        self._items = Counter(*metrics.INBOX_ITEMS, registry=self.collected)
+        self._lost = Counter(*metrics.INBOX_LOST, registry=self.collected)
+        self._unread = Gauge(*metrics.INBOX_UNREAD, registry=self.collected)
+        self._oldest = Gauge(*metrics.INBOX_OLDEST_SECONDS, registry=self.collected)
+        for network in networks:
+            self._lost.labels(network)
+
+    def count(self, network: str, status: str, reason: str, number: int) -> None:
+        """Count items."""
+        self._items.labels(network, status, reason).inc(number)
+
+    def lost(self, network: str, number: int) -> None:
+        """Count records that expired unread, and say so."""
+        self._lost.labels(network).inc(number)
+        if number:
+            structlog.get_logger().error("reads_lost", network=network, records=number)
+
+    def show(self, network: str, standing: Standing, now: datetime) -> None:
+        """Show how far a network's inbox has been read."""
+        self._unread.labels(network).set(standing.unread)
+        self._oldest.labels(network).set(standing.age_s(now))
+
+
+class Watch:
+    """Looks at the inboxes again and again, and knows whether all is well."""
+
+    def __init__(
+        self,
+        inboxes: Inboxes,
+        measures: Measures,
+        *,
+        every_s: float = LOOK_S,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Know whom to ask, and where to show it."""
+        self._inboxes = inboxes
+        self._measures = measures
+        self._every_s = every_s
+        self._clock = clock
+        self._alarm = Alarm(_tell)
+        self._seen = False
+
+    @property
+    def well(self) -> bool:
+        """Tell whether the last look was possible, and no network is read too late."""
+        return self._seen and not self._alarm.late
+
+    async def run(self) -> None:
+        """Look until cancelled. An outage is borne: those who read end the process if it lasts."""
+        try:
+            while True:
+                try:
+                    if not self._seen:
+                        await self._inboxes.stop()
+                        await self._inboxes.start()
+                    await self.look()
+                except Unavailable as error:
+                    self._seen = False
+                    structlog.get_logger().warning("unwatched", reason=str(error))
+                await asyncio.sleep(self._every_s)
+        finally:
+            await self._inboxes.stop()
+
+    async def look(self) -> None:
+        """Look once. Raises Unavailable."""
+        standings = await self._inboxes.look()
+        now = self._clock()
+        for network, standing in standings.items():
+            self._measures.show(network, standing, now)
+        self._alarm.heed(standings, now)
+        self._seen = True
+
+
+def _tell(network: str, standing: Standing, late: bool) -> None:
+    log = structlog.get_logger()
+    at = standing.oldest_at.isoformat() if standing.oldest_at else None
+    if late:
+        retention_s = topics.load(topics.inbox(network)).retention_ms // 1000
+        log.error("inbox_late", network=network, unread=standing.unread, oldest_at=at, lost_after_s=retention_s)
+    else:
+        log.info("inbox_in_time", network=network, unread=standing.unread)
+
+
+def build(
+    settings: Settings, registry: KafkaRegistry, publisher: KafkaPublisher, tallies: Tallies, measures: Measures
+) -> list[Inbox]:
+    """Return a relay for each network, wired to Kafka; nothing is connected yet. Needs a running event loop.
+
+    Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
+    """
+    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+    receiver = Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies)
+    return [
+        Inbox(
+            network,
+            GroupSource(
+                settings.broker(),
+                topics.inbox(network),
+                group=group(network),
+                instance=settings.instance,
+                max_records=settings.batch_records,
+                session_timeout_s=settings.session_timeout_s,
+                commit_timeout_s=settings.outage_limit_s,
+                lost=partial(measures.lost, network),
+            ),
+            registry,
+            receiver,
+            items=settings.batch_limit,
+            count=partial(measures.count, network),
+            limits=Limits(outage_s=settings.outage_limit_s),
+        )
+        for network in settings.networks
+    ]
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """See to the networks' topics, then relay them all until `stop` is set; the end of one is the end of all."""
+    networks = needed(settings.networks, "networks")
+    for change in await ensure_topics(settings.broker(), [topics.inbox(network) for network in networks]):
+        structlog.get_logger().info("topics", change=change)
+    measures = Measures(networks)
+    watch = Watch(Inboxes(settings.broker(), networks), measures)
+    publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
+    registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
+    tallies = Tallies()
+    reports = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
+    reporting = Reporting(tallies, reports, every_s=settings.health_report_s)
+
+    async def ready() -> bool:
+        return watch.well and not registry.following.done()
+
+    async with publisher, registry, reports, reporting, listening(settings, measures.collected, ready):
+        relays = build(settings, registry, publisher, tallies, measures)
+        await _until(stop, relays, watch, registry)
+
+
+async def _until(stop: asyncio.Event, relays: Sequence[Inbox], watch: Watch, registry: KafkaRegistry) -> None:
+    """Run relays and watch until `stop` is set or one of them ends; the batches at hand are finished.
+
+    Raises what ended a relay or the watch; Unavailable if the registry is no longer followed, since it would go stale
+    without a word.
+    """
+    halt, awaited = asyncio.Event(), set(range(len(relays)))
+
+    def ready(number: int) -> None:
+        awaited.discard(number)
+        if not awaited:
+            structlog.get_logger().info("ready", networks=len(relays))
+
+    running = {asyncio.create_task(one.run(halt, partial(ready, number))) for number, one in enumerate(relays)}
+    beside = {asyncio.create_task(watch.run()), asyncio.create_task(_wait(stop))}
+    try:
+        await asyncio.wait({*running, *beside, registry.following}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [task for task in (*running, *beside, registry.following) if task.done() and task.exception()]
+    finally:
+        halt.set()
+        _, unfinished = await asyncio.wait(running, timeout=DRAIN_S)
+        for task in (*unfinished, *beside):
+            task.cancel()
+        await asyncio.wait({*running, *beside})
+    for task in (*failed, *(running - unfinished)):
+        task.result()
+    if unfinished:
+        raise Unavailable("the batches at hand could not be finished; they will be done again")
+    if registry.following.done():
+        raise Unavailable("the camera registry is no longer followed")
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT. Exits with 1 if it failed: whoever runs it starts it again."""
+    run_worker(NAME, work)
+
+
+if __name__ == "__main__":
+    main()

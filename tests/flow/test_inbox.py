@@ -1,0 +1,397 @@
+"""Camera networks that write into topics of their own, on a broker with access control lists."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    TopicAuthorizationFailedError,
+)
+from confluent_kafka import Producer
+from confluent_kafka.admin import AclOperation, ResourceType
+
+from ingest.adapters.broker import Broker
+from ingest.adapters.inboxes import Inboxes, group
+from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.principals import Principals, principal
+from ingest.adapters.topics import ensure_topics
+from ingest.alarm import Standing
+from schemas import topics, wire
+from schemas.cameras import Camera
+from schemas.detections import Detection
+from schemas.health import CameraReport
+from services.inbox import Measures, Watch
+from services.settings import Settings
+from tests.support.cameras import camera, new_id
+from tests.support.secured import Right, Secured, let, let_in, settings_of
+from tests.support.stages import Worker
+from tests.support.wait import until, until_async
+
+MARK: Final = "planted-person"
+
+RIGHTS: Final[tuple[Right, ...]] = (
+    (ResourceType.TOPIC, "inbox.", AclOperation.READ),
+    (ResourceType.TOPIC, "inbox.", AclOperation.CREATE),
+    (ResourceType.TOPIC, "inbox.", AclOperation.ALTER_CONFIGS),
+    (ResourceType.TOPIC, "inbox.", AclOperation.DESCRIBE_CONFIGS),
+    (ResourceType.GROUP, "platetrail-inbox.", AclOperation.READ),
+    (ResourceType.TOPIC, "cameras", AclOperation.READ),
+    (ResourceType.TOPIC, "detections", AclOperation.WRITE),
+    (ResourceType.TOPIC, "dead-letters", AclOperation.WRITE),
+    (ResourceType.TOPIC, "camera-health", AclOperation.WRITE),
+)
+"""What the relay may do; docs/operating.md says the same."""
+
+
+def new_network() -> str:
+    """Return a name that no other test has."""
+    return new_id().replace("cam-", "net-")
+
+
+def read(**changes: Any) -> dict[str, Any]:
+    at = datetime.now(UTC) - timedelta(minutes=1)
+    return {"captured_at": at.isoformat(), "plate": "NBX0042", **changes}
+
+
+async def write(broker: Broker, topic: str, *records: tuple[str, Any]) -> None:
+    """Write as any client would. Raises KafkaError."""
+    producer = AIOKafkaProducer(**broker.options(), request_timeout_ms=10_000)
+    try:
+        await producer.start()
+        for key, value in records:
+            await producer.send_and_wait(topic, json.dumps(value).encode(), key=key.encode())
+    finally:
+        await producer.stop()
+
+
+async def records(broker: Broker, topic: str) -> list[tuple[bytes, bytes]]:
+    """Return everything in a topic."""
+    consumer = AIOKafkaConsumer(**broker.options(), group_id=None, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        parts = [TopicPartition(topic, number) for number in range(topics.load(topic).partitions)]
+        consumer.assign(parts)
+        ends, found = await consumer.end_offsets(parts), []
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            for some in (await consumer.getmany(timeout_ms=200)).values():
+                found += [(record.key, record.value) for record in some]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def detections_of(broker: Broker, *cameras: Camera) -> list[Detection]:
+    ids = {one.camera_id.encode() for one in cameras}
+    return [wire.decode(value, Detection) for key, value in await records(broker, topics.DETECTIONS) if key in ids]
+
+
+async def put_cameras(secured: Secured, *cameras: Camera) -> None:
+    await ensure_topics(secured.admin)
+    async with KafkaPublisher(secured.admin, timeout_s=30) as publisher:
+        given = [(one.camera_id.encode(), wire.encode(one)) for one in cameras]
+        assert not any(await publisher.publish(topics.CAMERAS, given))
+
+
+async def member(secured: Secured, network: str) -> Broker:
+    """Return the broker as a network sees it that was let in as `platetrail network add` does."""
+    await ensure_topics(secured.admin, [topics.inbox(network)])
+    word = await asyncio.to_thread(Principals(secured.admin).add, network)
+    return await let_in(secured.broker(principal(network), word))
+
+
+def metric(worker: Worker, name: str, **labels: str) -> float | None:
+    """Return a metric's value, from the worker's own listener."""
+    port = worker.said("listening")[0]["port"]
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    start = name + "{" + ",".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "} "
+    return next((float(line[len(start) :]) for line in text.splitlines() if line.startswith(start)), None)
+
+
+def items(worker: Worker, network: str, status: str, reason: str = "") -> float | None:
+    return metric(worker, "platetrail_inbox_items_total", network=network, status=status, reason=reason)
+
+
+@contextmanager
+def _stopping(worker: Worker) -> Any:
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+@asynccontextmanager
+async def relaying(secured: Secured, folder: Path, *networks: str, **changes: Any) -> AsyncIterator[Worker]:
+    """Run the relay as a process, under a user that may do what it needs and nothing else."""
+    broker = await let_in(await asyncio.to_thread(let, secured, "inbox", *RIGHTS))
+    of = Settings(**settings_of(broker, folder), networks=networks, session_timeout_s=6.0, **changes)
+    with _stopping(Worker("inbox", of, folder)) as worker:
+        await asyncio.to_thread(worker.wait_until_ready)
+        yield worker
+
+
+async def test_a_network_writes_into_its_own_inbox_and_may_do_nothing_else(secured: Secured) -> None:
+    await ensure_topics(secured.admin)
+    north, south = new_network(), new_network()
+    stranger = await let_in(await asyncio.to_thread(let, secured, "stranger"))
+    broker, _ = await member(secured, north), await member(secured, south)
+    with pytest.raises(TopicAuthorizationFailedError):
+        await write(stranger, topics.inbox(north), ("cam-1", read()))
+    await write(broker, topics.inbox(north), ("cam-1", read()))
+    assert len(await records(secured.admin, topics.inbox(north))) == 1
+    for topic in (topics.inbox(south), *topics.ALL):
+        with pytest.raises(TopicAuthorizationFailedError):
+            await write(broker, topic, ("cam-1", read()))
+    for group_id, error in ((None, TopicAuthorizationFailedError), (group(north), GroupAuthorizationFailedError)):
+        consumer = AIOKafkaConsumer(topics.inbox(north), **broker.options(), group_id=group_id)
+        with pytest.raises(error):
+            await _read_one(consumer)
+        await consumer.stop()
+    admin = AIOKafkaAdminClient(**broker.options())
+    await admin.start()
+    assert await admin.list_topics() == [topics.inbox(north)], "it is told of no other"
+    keeping = ConfigResource(ConfigResourceType.TOPIC, topics.inbox(north), {"retention.ms": "999999999"})
+    [response] = await admin.alter_configs([keeping])
+    assert response.resources[0][0] != 0
+    await admin.close()
+
+
+async def _read_one(consumer: AIOKafkaConsumer) -> None:
+    await consumer.start()
+    await consumer.getone()
+
+
+async def test_a_network_that_is_removed_is_shut_out(secured: Secured) -> None:
+    network = new_network()
+    broker = await member(secured, network)
+    await write(broker, topics.inbox(network), ("cam-1", read()))
+    principals = Principals(secured.admin)
+    assert principal(network) in await asyncio.to_thread(principals.known)
+    await asyncio.to_thread(principals.remove, network)
+    assert principal(network) not in await asyncio.to_thread(principals.known)
+    with pytest.raises(KafkaConnectionError):
+        await write(broker, topics.inbox(network), ("cam-1", read()))
+
+
+async def test_a_read_that_claims_another_networks_camera_is_refused_and_counted_and_never_a_detection(
+    secured: Secured, tmp_path: Path
+) -> None:
+    north, south = new_network(), new_network()
+    own, other = camera(network=north)[0], camera(network=south)[0]
+    await put_cameras(secured, own, other)
+    broker, _ = await member(secured, north), await member(secured, south)
+    await write(
+        broker,
+        topics.inbox(north),
+        (other.camera_id, read(plate="NBX0001")),
+        (own.camera_id, read(plate="NBX0002", camera_id=other.camera_id)),
+        ("never-registered", read(plate="NBX0003")),
+        (own.camera_id, read(plate="NBX0004", driver={"name": MARK, "age": 40}, **{MARK: MARK})),
+        (own.camera_id, [MARK]),
+        (own.camera_id, read(captured_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat(), driver=MARK)),
+    )
+    async with relaying(secured, tmp_path, north, south) as worker:
+        await asyncio.to_thread(until, lambda: items(worker, north, "accepted") == 1, "the read is taken")
+        await asyncio.to_thread(until, lambda: items(worker, north, "rejected", "shape") == 1, "the last is rejected")
+        await asyncio.to_thread(
+            until, lambda: items(worker, north, "rejected", "clock_future") == 1, "what lies ahead is set aside"
+        )
+        assert items(worker, north, "refused", "other_network") == 1
+        assert items(worker, north, "rejected", "other_camera") == 1
+        assert items(worker, north, "refused", "unknown_camera") == 1
+        assert items(worker, south, "accepted") is None
+    reports = [wire.decode(value, CameraReport) for _, value in await records(secured.admin, topics.CAMERA_HEALTH)]
+    assert {one.camera_id for one in reports} & {own.camera_id, other.camera_id} == {own.camera_id}
+    found = await detections_of(secured.admin, own, other)
+    assert [(one.plate_raw, one.camera_id) for one in found] == [("NBX0004", own.camera_id)]
+    elsewhere = {name: await records(secured.admin, name) for name in topics.ALL}
+    text = worker.output() + repr(elsewhere)
+    assert MARK not in text
+    for plate in ("NBX0001", "NBX0002", "NBX0003"):
+        assert plate not in text
+    assert own.camera_id not in worker.output()
+    assert MARK in repr(await records(secured.admin, topics.inbox(north))), "only the inbox stands outside the list"
+
+
+async def test_a_kill_between_publish_and_commit_loses_nothing_and_the_ids_are_the_same(
+    secured: Secured, tmp_path: Path
+) -> None:
+    network, load = new_network(), 3000
+    own, _ = camera(network=network)
+    await put_cameras(secured, own)
+    broker = await member(secured, network)
+    start = datetime.now(UTC) - timedelta(hours=2)
+    async with KafkaPublisher(broker, timeout_s=60) as publisher:
+        given = [
+            (own.camera_id.encode(), json.dumps(read(captured_at=(start + timedelta(seconds=at)).isoformat())).encode())
+            for at in range(load)
+        ]
+        assert not any(await publisher.publish(topics.inbox(network), given))
+    async with relaying(secured, tmp_path / "first", network, batch_records=20, log_level="debug") as worker:
+        doubled = await killed_between_publish_and_commit(secured, worker, network, own)
+    assert worker.returncode == -signal.SIGKILL
+    async with relaying(secured, tmp_path / "second", network) as worker:
+        await until_async(lambda: _worked_off(secured, network), "the rest is relayed")
+    found = await detections_of(secured.admin, own)
+    assert len({one.event_id for one in found}) == load, "none is lost, and none has a second id"
+    assert len(found) >= load + doubled, "what was not committed was done again"
+    assert len({wire.encode(one) for one in found}) == load, "to the byte, time of arrival too"
+
+
+async def killed_between_publish_and_commit(secured: Secured, worker: Worker, network: str, own: Camera) -> int:
+    """Kill the relay with -9 when more is published than committed; return how much more that is."""
+    while True:
+        await asyncio.sleep(0.05)
+        os.kill(worker.pid, signal.SIGSTOP)
+        published = len(await detections_of(secured.admin, own))
+        standing = await looked(secured, network)
+        assert standing.unread, "it was too quick: nothing is left to be killed for"
+        committed = 3000 - standing.unread
+        if published > committed > 0:
+            worker.kill()
+            standing = await looked(secured, network)
+            return len(await detections_of(secured.admin, own)) - (3000 - standing.unread)
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+async def looked(secured: Secured, network: str) -> Standing:
+    inboxes = Inboxes(secured.admin, [network])
+    await inboxes.start()
+    try:
+        return (await inboxes.look())[network]
+    finally:
+        await inboxes.stop()
+
+
+async def _worked_off(secured: Secured, network: str) -> bool:
+    return (await looked(secured, network)).unread == 0
+
+
+async def test_what_expires_unread_is_counted_and_said(secured: Secured, tmp_path: Path) -> None:
+    network = new_network()
+    own, _ = camera(network=network)
+    await put_cameras(secured, own)
+    broker = await member(secured, network)
+    await write(broker, topics.inbox(network), *[(own.camera_id, read(lane=lane)) for lane in range(3)])
+    async with relaying(secured, tmp_path / "first", network) as worker:
+        await asyncio.to_thread(until, lambda: items(worker, network, "accepted") == 3, "it reads")
+        assert metric(worker, "platetrail_inbox_lost_records_total", network=network) == 0
+    # The relay is down now, for longer than the topic keeps records.
+    await write(broker, topics.inbox(network), *[(own.camera_id, read(lane=lane)) for lane in range(10, 17)])
+    short = topics.load(topics.inbox(network)).configs() | {"retention.ms": "500", "segment.ms": "500"}
+    await _set(secured, network, short)
+
+    async def expired() -> bool:
+        return not await records(secured.admin, topics.inbox(network))
+
+    await until_async(expired, "the broker has let go of them")
+    standing = await looked(secured, network)
+    assert (standing.unread, standing.lost) == (0, 7)
+    await _set(secured, network, topics.load(topics.inbox(network)).configs())
+    await write(broker, topics.inbox(network), (own.camera_id, read(lane=20)))
+    async with relaying(secured, tmp_path / "second", network) as worker:
+        await asyncio.to_thread(until, lambda: items(worker, network, "accepted") == 1, "it goes on with what is left")
+        assert metric(worker, "platetrail_inbox_lost_records_total", network=network) == 7
+        assert sum(line["records"] for line in worker.said("reads_lost")) == 7
+    lanes = [one.lane for one in await detections_of(secured.admin, own)]
+    assert sorted(lane for lane in lanes if lane is not None) == [0, 1, 2, 20]
+
+
+async def _set(secured: Secured, network: str, configs: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(**secured.admin.options())
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.inbox(network), configs)])
+    finally:
+        await admin.close()
+
+
+async def test_three_minutes_unread_are_an_alarm(secured: Secured, capsys: pytest.CaptureFixture[str]) -> None:
+    network = new_network()
+    broker = await member(secured, network)
+    now = datetime.now(UTC)
+    clock: list[Callable[[], datetime]] = [lambda: now]
+    inboxes, measures = Inboxes(secured.admin, [network]), Measures([network])
+    watch = Watch(inboxes, measures, clock=lambda: clock[0]())
+    await inboxes.start()
+    try:
+        assert [watch.well] == [False], "nobody has looked yet"
+        await watch.look()
+        assert [watch.well] == [True]
+        await write(broker, topics.inbox(network), ("cam-1", read()), ("cam-2", read()))
+        clock[0] = lambda: datetime.now(UTC) + timedelta(seconds=100)
+        await watch.look()
+        assert [watch.well] == [True]
+        assert "inbox_late" not in capsys.readouterr().out
+        clock[0] = lambda: datetime.now(UTC) + timedelta(seconds=181)
+        for _ in range(2):
+            await watch.look()
+            assert [watch.well] == [False]
+        said = capsys.readouterr().out
+        assert said.count("inbox_late") == 1
+        assert measures.collected.get_sample_value("platetrail_inbox_unread_records", {"network": network}) == 2
+        age = measures.collected.get_sample_value("platetrail_inbox_oldest_unread_seconds", {"network": network})
+        assert age is not None
+        assert age >= 180
+    finally:
+        await inboxes.stop()
+
+
+async def test_the_relay_tells_how_it_is_on_loopback_and_waits_for_nobody_without_networks(
+    secured: Secured, tmp_path: Path
+) -> None:
+    network = new_network()
+    async with relaying(secured, tmp_path, network) as worker:
+        port = worker.said("listening")[0]["port"]
+
+        def status(path: str) -> int:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code
+
+        await asyncio.to_thread(until, lambda: status("/readyz") == 200, "it is ready")
+        assert [status(path) for path in ("/healthz", "/metrics", "/docs", "/openapi.json")] == [200, 200, 404, 404]
+    assert worker.returncode == 0
+    assert worker.lines()[-1]["event"] == "stopped"
+    idle = Worker("inbox", Settings(**settings_of(secured.admin, tmp_path)), tmp_path / "idle")
+    await asyncio.to_thread(until, lambda: idle.returncode is not None, "it has ended")
+    assert idle.lines()[-1]["reason"] == "PLATETRAIL_NETWORKS is not set"
+
+
+async def test_batches_in_codecs_that_we_have_not_are_read_and_bombs_are_refused(
+    secured: Secured, tmp_path: Path
+) -> None:
+    network = new_network()
+    own, _ = camera(network=network)
+    await put_cameras(secured, own)
+    broker = await member(secured, network)
+    options = {"bootstrap.servers": broker.bootstrap, "security.protocol": "SASL_PLAINTEXT"}
+    options |= {"sasl.mechanism": "SCRAM-SHA-512", "sasl.username": broker.user, "sasl.password": broker.password}
+    told: list[Any] = []
+
+    def put(value: bytes) -> None:
+        producer = Producer(
+            {**options, "compression.codec": "zstd", "message.max.bytes": 100_000_000, "message.timeout.ms": 20_000}
+        )
+        producer.produce(
+            topics.inbox(network), value, key=own.camera_id, on_delivery=lambda error, _: told.append(error)
+        )
+        producer.flush(30)
+
+    await asyncio.to_thread(put, json.dumps(read(plate="NBX0050")).encode())
+    await asyncio.to_thread(put, b" " * 50_000_000)
+    assert told[0] is None
+    assert told[1] is not None
+    async with relaying(secured, tmp_path, network) as worker:
+        await asyncio.to_thread(until, lambda: items(worker, network, "accepted") == 1, "it is read")
+    assert [one.plate_raw for one in await detections_of(secured.admin, own)] == ["NBX0050"]
