@@ -10,7 +10,7 @@ from ingest import passes
 from ingest.errors import SetAside
 from ingest.passes import MAX_READS, Made, Read, State, advance, is_done, resume, safe_position, written
 from ingest.votes import named, vote
-from schemas.detections import Candidate
+from schemas.detections import Candidate, Crop
 from schemas.offsets import Written
 from schemas.plate import plate_key
 from schemas.sightings import Sighting, Trait
@@ -164,6 +164,14 @@ def test_a_vote_that_changes_the_key_leaves_a_grave_under_the_old_one() -> None:
     assert (grave.pass_id, grave.captured_at, grave.plate_key) == (first.pass_id, first.captured_at, "XYC3471")
     assert (grave.revision, grave.superseded_by) == (1, "XYC3477")
     assert (grave.plate, grave.plate_raw, grave.candidates, grave.colour, grave.doubts) == (None, None, (), None, ())
+
+
+def test_a_pass_shows_the_picture_of_the_read_that_is_believed_and_a_grave_shows_none() -> None:
+    wrong, right = Crop(sha256="1" * 64), Crop(sha256="2" * 64)
+    first, second = read(0, "XYC3471", **WEAK, crop=wrong), read(1, "XYC3477", at_s=1, **SURE, crop=right)
+    [[alone], [now, grave]] = published(first, second)
+    assert (alone.crop, now.crop, grave.crop) == (wrong, right, None)
+    assert vote([first, read(1, "XYC3477", **SURE)]).crop == wrong, "of the same plate, misread, rather than none"
 
 
 def test_a_doubtful_read_after_a_sure_one_is_outvoted() -> None:
