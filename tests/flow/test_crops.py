@@ -173,7 +173,7 @@ async def test_from_the_push_to_the_index_and_to_the_end_of_its_time(
 ) -> None:
     await stages.from_now_on(kafka.bootstrap)
     await stages.make_days(database, stages.around_today())
-    await flow.push("/v1/detections", b"[" + read(key="a") + b"," + read(key="b", crop=None) + b"]")
+    await flow.push("/v1/detections", b"[" + read(key="a") + b"," + read(key="b", plate="WTX9977", crop=None) + b"]")
     settings = stages.settings(kafka.bootstrap, database)
     async with KafkaRegistry(kafka.bootstrap, timeout_s=30) as registry:
         async with stages.running(enricher.build(settings, registry)):
