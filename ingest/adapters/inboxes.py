@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError
 
 from ingest.adapters.broker import Broker
 from ingest.alarm import Standing
@@ -15,6 +15,7 @@ from ingest.errors import Unavailable
 from schemas import topics
 
 TIMEOUT_S: Final = 20.0
+RETRY_S: Final = 0.5
 
 
 def group(network: str) -> str:
@@ -85,8 +86,13 @@ class Inboxes:
         return sorted(part["partition"] for part in described["partitions"])
 
     async def _committed(self, network: str) -> dict[TopicPartition, int]:
-        found = await self._admin.list_consumer_group_offsets(group(network))
-        return {part: one.offset for part, one in found.items() if one.offset >= 0}
+        while True:
+            try:
+                found = await self._admin.list_consumer_group_offsets(group(network))
+            except GroupCoordinatorNotAvailableError:  # of a broker that had no group until now
+                await asyncio.sleep(RETRY_S)
+            else:
+                return {part: one.offset for part, one in found.items() if one.offset >= 0}
 
     async def _oldest(self, positions: Mapping[TopicPartition, int]) -> datetime | None:
         """Return when the oldest of the records at these positions was appended."""

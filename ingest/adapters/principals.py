@@ -76,8 +76,10 @@ class Principals:
     def _done(self, future: Any) -> Any:
         try:
             return future.result(TIMEOUT_S)
-        except (KafkaException, TimeoutError) as error:
-            name = error.args[0].name() if isinstance(error, KafkaException) else type(error).__name__
+        except TimeoutError as error:  # so ends a wrong password, too
+            raise self._broker.unreachable(error) from None
+        except KafkaException as error:
+            name = error.args[0].name()
             if name in UNAUTHORISED:
                 raise Misconfigured(f"the broker refuses: {name}") from None
             if name.startswith("_"):  # a fault of the connection, as the client calls them

@@ -111,6 +111,8 @@ def show() -> None:
 async def _looked(broker: "Broker", names: list[str]) -> "dict[str, Standing]":
     from ingest.adapters.inboxes import Inboxes
 
+    if not names:
+        return {}
     inboxes = Inboxes(broker, names)
     await inboxes.start()
     try:

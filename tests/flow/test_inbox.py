@@ -1,9 +1,12 @@
 """Camera networks that write into topics of their own, on a broker with access control lists."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -33,6 +36,7 @@ from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.detections import Detection
 from schemas.health import CameraReport
+from services.demo.places import ROOT
 from services.inbox import Measures, Watch
 from services.settings import Settings
 from tests.support.cameras import camera, new_id
@@ -366,6 +370,60 @@ async def test_the_relay_tells_how_it_is_on_loopback_and_waits_for_nobody_withou
     idle = Worker("inbox", Settings(**settings_of(secured.admin, tmp_path)), tmp_path / "idle")
     await asyncio.to_thread(until, lambda: idle.returncode is not None, "it has ended")
     assert idle.lines()[-1]["reason"] == "PLATETRAIL_NETWORKS is not set"
+
+
+class Cli:
+    """`platetrail network`, as an administrator of the broker runs it."""
+
+    def __init__(self, broker: Broker, folder: Path) -> None:
+        given = settings_of(broker, folder)
+        self._env = {f"PLATETRAIL_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "services.cli", "network", *arguments]
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, **self._env}, capture_output=True, text=True)
+
+
+async def test_an_administrator_lets_a_network_in_and_out(secured: Secured, tmp_path: Path) -> None:
+    network, cli = new_network(), Cli(secured.admin_tls, tmp_path)
+    file = tmp_path / "password"
+    added = await asyncio.to_thread(cli.run, "add", network)
+    assert added.returncode == 0, added.stderr
+    word = added.stdout.strip()
+    assert len(word) >= 40
+    assert word not in added.stderr
+    broker = await let_in(secured.broker(principal(network), word))
+    await write(broker, topics.inbox(network), ("cam-1", read()))
+    assert (await asyncio.to_thread(cli.run, "add", network)).returncode == 2, "it is there already"
+
+    again = await asyncio.to_thread(cli.run, "add", network, "--new-password", "--password-file", str(file))
+    assert (again.returncode, again.stdout) == (0, "")
+    assert file.stat().st_mode & 0o777 == 0o600
+    other = await let_in(secured.broker(principal(network), file.read_text().strip()))
+    await write(other, topics.inbox(network), ("cam-1", read()))
+    with pytest.raises(KafkaConnectionError):
+        await write(broker, topics.inbox(network), ("cam-1", read()))
+
+    listed = await asyncio.to_thread(cli.run, "list")
+    assert listed.returncode == 0, listed.stderr
+    assert network in listed.stdout, (listed.stdout, listed.stderr)
+    [row] = [line.split() for line in listed.stdout.splitlines() if line.split()[:1] == [network]]
+    assert (row[1], row[-1]) == ("2", "0")
+
+    assert (await asyncio.to_thread(cli.run, "remove", network)).returncode == 0
+    listed = await asyncio.to_thread(cli.run, "list")
+    assert network not in listed.stdout
+
+
+def test_what_an_administrator_gets_wrong_is_one_line(secured: Secured, tmp_path: Path) -> None:
+    wrong = Cli(dataclasses.replace(secured.admin, password="planted-password"), tmp_path / "wrong").run("list")
+    assert wrong.returncode == 4
+    assert "a wrong user or password looks the same" in wrong.stderr
+    assert "planted-password" not in wrong.stderr + wrong.stdout
+    right = Cli(secured.admin, tmp_path / "right")
+    assert right.run("add", "Front Range").returncode == 2
+    assert right.run("add", new_network(), "--new-password").returncode == 2
+    assert all(one.stderr.count("\n") == 1 for one in (wrong, right.run("add", "Front Range")))
 
 
 async def test_batches_in_codecs_that_we_have_not_are_read_and_bombs_are_refused(
