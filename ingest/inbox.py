@@ -34,7 +34,7 @@ _LOG: Final = structlog.get_logger()
 
 
 class Inbox(Runner):
-    """The relay of one network's topic. It counts what is committed: a batch that is done again counts once."""
+    """The reader of one network's topic. It counts what is committed: a batch that is done again counts once."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Inbox(Runner):
             if isinstance(one, BaseException):
                 raise one
             if any(item.reason == "refused_by_broker" for item in one):
-                raise Misconfigured("the broker refuses detections: may the relay write them?")
+                raise Misconfigured("the broker refuses detections: may `inbox` write them?")
 
     def _tally(self, judged: Sequence[Prepared | tuple[str, str]]) -> None:
         counted: Counter[tuple[str, str]] = Counter()

@@ -22,12 +22,6 @@ GATEWAY_REFUSED: Final = Metric(
     "that is retired or outside its active period.",
     ("reason",),
 )
-MATCHER_READS: Final = Metric(
-    "platetrail_matcher_reads_total",
-    "Reads of cameras with ephemeral handling: matched, discarded (no wanted plate), late (not looked at: past their"
-    " time), unusable, expired (gone from the topic before they were read). Late and expired reads are lost.",
-    ("outcome",),
-)
 GATEWAY_LIMITED: Final = Metric(
     "platetrail_gateway_limited_total",
     "Requests of cameras that sent more than one camera may, by what there was too much of: requests, items, bytes.",
@@ -50,12 +44,12 @@ INBOX_ITEMS: Final = Metric(
 )
 INBOX_LOST: Final = Metric(
     "platetrail_inbox_lost_records_total",
-    "Records that expired in a camera network's topic before the relay had read them.",
+    "Records that expired in a camera network's topic before they were read.",
     ("network",),
 )
 INBOX_UNREAD: Final = Metric(
     "platetrail_inbox_unread_records",
-    "Records in a camera network's topic behind which the relay has not committed.",
+    "Records in a camera network's topic that are not worked off yet.",
     ("network",),
 )
 INBOX_OLDEST_SECONDS: Final = Metric(

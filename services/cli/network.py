@@ -92,7 +92,7 @@ def show() -> None:
     """List the networks, and how far each one's topic has been read.
 
     Exits with 1 if the oldest unread record of one is three minutes old, or records were lost since the last commit: it
-    asks the broker, so it tells when the relay is down.
+    asks the broker, so it tells when `inbox` is down.
 
     **Example**
 

@@ -37,7 +37,7 @@ from schemas.cameras import Camera
 from schemas.detections import Detection
 from schemas.health import CameraReport
 from services.demo.places import ROOT
-from services.inbox import Measures, Watch
+from services.inbox import Lookout, Measures
 from services.settings import Settings
 from tests.support.cameras import camera, new_id
 from tests.support.secured import Right, Secured, let, let_in, settings_of
@@ -328,21 +328,21 @@ async def test_three_minutes_unread_are_an_alarm(secured: Secured, capsys: pytes
     now = datetime.now(UTC)
     clock: list[Callable[[], datetime]] = [lambda: now]
     inboxes, measures = Inboxes(secured.admin, [network]), Measures([network])
-    watch = Watch(inboxes, measures, clock=lambda: clock[0]())
+    lookout = Lookout(inboxes, measures, clock=lambda: clock[0]())
     await inboxes.start()
     try:
-        assert [watch.well] == [False], "nobody has looked yet"
-        await watch.look()
-        assert [watch.well] == [True]
+        assert [lookout.well] == [False], "nobody has looked yet"
+        await lookout.look()
+        assert [lookout.well] == [True]
         await write(broker, topics.inbox(network), ("cam-1", read()), ("cam-2", read()))
         clock[0] = lambda: datetime.now(UTC) + timedelta(seconds=100)
-        await watch.look()
-        assert [watch.well] == [True]
+        await lookout.look()
+        assert [lookout.well] == [True]
         assert "inbox_late" not in capsys.readouterr().out
         clock[0] = lambda: datetime.now(UTC) + timedelta(seconds=181)
         for _ in range(2):
-            await watch.look()
-            assert [watch.well] == [False]
+            await lookout.look()
+            assert [lookout.well] == [False]
         said = capsys.readouterr().out
         assert said.count("inbox_late") == 1
         assert measures.collected.get_sample_value("platetrail_inbox_unread_records", {"network": network}) == 2
