@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from schemas.cameras import FORMATS, ClockUse, Format, Handling, Proof
-from services.cli import camera_health, camera_table
+from services.cli import camera_csv, camera_health
 from services.cli.camera_tables import camera_card, cameras_table
 from services.cli.failures import USAGE, Failure
 from services.cli.options import SearchUrl, TokenFile, moment, write_private
@@ -85,7 +85,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("change")(change)
     group.command("rotate-key")(rotate_key)
     group.command("retire")(retire)
-    camera_table.add_to(group)
+    camera_csv.add_to(group)
     camera_health.add_to(group)
     app.add_typer(group, name="camera", rich_help_panel="Camera operators")
 
