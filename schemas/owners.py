@@ -1,6 +1,6 @@
 """Owners' rules: for each agency that owns cameras, who may ask about its reads, what for, and how far back.
 
-One data file holds them until rule packs of jurisdictions exist; gateway, enricher, search and maintain read the same
+One data file holds them until rule packs of jurisdictions exist; every service that applies them reads the same
 file. An owner that is absent shares with nobody but itself and keeps reads 30 days.
 """
 

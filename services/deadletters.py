@@ -3,16 +3,14 @@
 Run it as `python -m services.deadletters`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
 import structlog
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-from starlette.requests import Request
-from starlette.responses import Response
+from prometheus_client import CollectorRegistry, Counter
 
 from ingest import letters_api
 from ingest.adapters.kafka import KafkaPublisher
@@ -20,7 +18,7 @@ from ingest.adapters.letters import KafkaLetters
 from ingest.adapters.registry import KafkaRegistry
 from ingest.errors import IngestError, Unavailable
 from ingest.letters import LetterBox, Unrecorded
-from schemas import metrics, owners
+from schemas import metrics
 from schemas.entries import Entry
 from schemas.queries import Asker
 from search.audit import keys
@@ -32,7 +30,7 @@ from search.audit.secrets import Sealer
 from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
-from services.observe import exception_names, install_health, install_problems, run_http
+from services.observe import exception_names, install_health, install_metrics, install_problems, run_http
 from services.settings import Settings, needed
 
 NAME: Final = "deadletters"
@@ -41,30 +39,23 @@ NAME: Final = "deadletters"
 def build(settings: Settings) -> FastAPI:
     """Return the service; it connects when it starts.
 
-    Raises Missing if a setting is, KeyFileError, OSError or ValueError for a bad key, and what `owners.load` raises.
+    Raises Missing if a setting is, KeyFileError, OSError or ValueError for a bad key, and what `owner_rules` raises.
     """
     url = needed(settings.database_url, "database_url")
     sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
     lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
-    rules = owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()
+    rules = settings.owner_rules()
     log = GreedyLog(PostgresConnect(url, "platetrail-deadletters-log"), sealer)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     collected = CollectorRegistry()
     judged = Counter(*metrics.DEADLETTERS_JUDGED, registry=collected)
 
-    async def record(entry: Entry) -> int:
-        try:
-            return (await log.append(entry)).index
-        except LogError as error:
-            structlog.get_logger().warning("not recorded", code=error.code)
-            raise Unrecorded from None
-
     box = LetterBox(
         KafkaLetters(settings.broker(), timeout_s=settings.publish_timeout_s),
         registry,
         publisher,
-        record,
+        _record(log),
         lookups.lookup,
         rules,
         future_limit_s=settings.future_limit_s,
@@ -95,9 +86,6 @@ def build(settings: Settings) -> FastAPI:
     install_problems(app)
     app.router.routes.extend(letters_api.routes(box, _identify(settings)))
 
-    async def show(_: Request) -> Response:
-        return Response(generate_latest(collected), media_type="text/plain; version=0.0.4; charset=utf-8")
-
     async def ready() -> bool:
         try:
             await registry.caught_up()
@@ -105,11 +93,22 @@ def build(settings: Settings) -> FastAPI:
             return False
         return log.ready and not registry.following.done()
 
-    app.add_route("/metrics", show, methods=["GET"], include_in_schema=False)
+    install_metrics(app, collected)
     install_health(app, ready)
     docs_page.install(app)
     letters_api.describe(app.openapi())  # last: a route that is added later makes FastAPI begin the document anew
     return app
+
+
+def _record(log: GreedyLog) -> Callable[[Entry], Awaitable[int]]:
+    async def record(entry: Entry) -> int:
+        try:
+            return (await log.append(entry)).index
+        except LogError as error:
+            structlog.get_logger().warning("not recorded", code=error.code)
+            raise Unrecorded from None
+
+    return record
 
 
 def _identify(settings: Settings) -> letters_api.Identify:

@@ -16,9 +16,8 @@ from ingest.enrich import Outcome, enrich
 from ingest.errors import Unavailable
 from ingest.stage import Limits, Stage, Work
 from ingest.voting import Voting
-from schemas import owners, topics, wire
+from schemas import topics, wire
 from schemas.detections import Detection
-from schemas.owners import OwnerRules
 from schemas.sightings import Sighting
 from services.observe import run_worker
 from services.settings import Settings
@@ -31,7 +30,7 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
 
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
     """
-    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+    rules = settings.owner_rules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
 
     def function(batch: Sequence[Detection]) -> list[Outcome]:

@@ -27,7 +27,7 @@ from ingest.rates import Rate, Rates
 from ingest.receive import Receiver
 from ingest.reporting import Reporting
 from ingest.tally import Tallies
-from schemas import ephemeral, metrics, owners
+from schemas import ephemeral, metrics
 from schemas.health import REFUSALS
 from services import docs_page
 from services.observe import exception_names, install_health, install_metrics, install_problems, run_http
@@ -45,7 +45,7 @@ def build(settings: Settings) -> FastAPI:
     Raises OSError, ValueError or msgspec.ValidationError if the owners' rules can't be read, Misconfigured if pictures
     can't be stored.
     """
-    rules = owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()
+    rules = settings.owner_rules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     budget = Budget(settings.in_flight_limit_bytes, settings.camera_in_flight_bytes)
@@ -77,16 +77,7 @@ def build(settings: Settings) -> FastAPI:
             crops=CropFolder(settings.crops_folder) if settings.crops_folder else None,
             count_picture=lambda fate: counters.pictures.labels(fate).inc(),
         ),
-        Identify(
-            registry,
-            new_key_s=NEW_KEY_S,
-            proxy_secret=_proxy_secret(settings),
-            signature_tolerance_s=settings.signature_tolerance_s,
-            proxy_socket=str(settings.listen_socket) if settings.listen_socket else None,
-            takes_ephemeral=lambda: forgetting.in_time,
-            count=lambda reason: counters.refused.labels(reason).inc(),
-            tell=lambda camera_id, reason: _tell(tallies, camera_id, reason),
-        ),
+        _identify(settings, registry, forgetting, tallies, counters),
         budget,
         Limits(body_bytes=settings.body_limit_bytes, items=settings.batch_limit),
         rates=Rates(
@@ -110,6 +101,21 @@ def build(settings: Settings) -> FastAPI:
     docs_page.install(app)
     describe(app.openapi())  # last: a route that is added later makes FastAPI begin the document anew
     return app
+
+
+def _identify(
+    settings: Settings, registry: KafkaRegistry, forgetting: "_Forgetting", tallies: Tallies, counters: "_Counters"
+) -> Identify:
+    return Identify(
+        registry,
+        new_key_s=NEW_KEY_S,
+        proxy_secret=_proxy_secret(settings),
+        signature_tolerance_s=settings.signature_tolerance_s,
+        proxy_socket=str(settings.listen_socket) if settings.listen_socket else None,
+        takes_ephemeral=lambda: forgetting.in_time,
+        count=lambda reason: counters.refused.labels(reason).inc(),
+        tell=lambda camera_id, reason: _tell(tallies, camera_id, reason),
+    )
 
 
 def _tell(tallies: Tallies, camera_id: str, reason: proofs.Reason) -> None:

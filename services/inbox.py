@@ -1,4 +1,4 @@
-"""The relay of camera networks that write into topics of their own. Run it as `python -m services.inbox`.
+"""The inboxes of camera networks that write into topics of their own. Run it as `python -m services.inbox`.
 
 It makes the networks' topics first, and corrects what was changed on them by hand. It looks, all the time, how old the
 oldest record is that nobody has read: what is not read within ten minutes is lost.
@@ -25,8 +25,7 @@ from ingest.receive import Receiver
 from ingest.reporting import Reporting
 from ingest.runner import Limits
 from ingest.tally import Tallies
-from schemas import metrics, owners, topics
-from schemas.owners import OwnerRules
+from schemas import metrics, topics
 from services.observe import listening, run_worker
 from services.settings import Settings, needed
 
@@ -65,7 +64,7 @@ class Measures:
         self._oldest.labels(network).set(standing.age_s(now))
 
 
-class Watch:
+class Lookout:
     """Looks at the inboxes again and again, and knows whether all is well."""
 
     def __init__(
@@ -128,11 +127,11 @@ def _tell(network: str, standing: Standing, late: bool) -> None:
 def build(
     settings: Settings, registry: KafkaRegistry, publisher: KafkaPublisher, tallies: Tallies, measures: Measures
 ) -> list[Inbox]:
-    """Return a relay for each network, wired to Kafka; nothing is connected yet. Needs a running event loop.
+    """Return an inbox for each network, wired to Kafka; nothing is connected yet. Needs a running event loop.
 
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
     """
-    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+    rules = settings.owner_rules()
     receiver = Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies)
     return [
         Inbox(
@@ -158,12 +157,12 @@ def build(
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """See to the networks' topics, then relay them all until `stop` is set; the end of one is the end of all."""
+    """See to the networks' topics, then work off all of them until `stop` is set; the end of one is the end of all."""
     networks = needed(settings.networks, "networks")
     for change in await ensure_topics(settings.broker(), [topics.inbox(network) for network in networks]):
         structlog.get_logger().info("topics", change=change)
     measures = Measures(networks)
-    watch = Watch(Inboxes(settings.broker(), networks), measures)
+    lookout = Lookout(Inboxes(settings.broker(), networks), measures)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     tallies = Tallies()
@@ -171,28 +170,28 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     reporting = Reporting(tallies, reports, every_s=settings.health_report_s)
 
     async def ready() -> bool:
-        return watch.well and not registry.following.done()
+        return lookout.well and not registry.following.done()
 
     async with publisher, registry, reports, reporting, listening(settings, measures.collected, ready):
-        relays = build(settings, registry, publisher, tallies, measures)
-        await _until(stop, relays, watch, registry)
+        inboxes = build(settings, registry, publisher, tallies, measures)
+        await _until(stop, inboxes, lookout, registry)
 
 
-async def _until(stop: asyncio.Event, relays: Sequence[Inbox], watch: Watch, registry: KafkaRegistry) -> None:
-    """Run relays and watch until `stop` is set or one of them ends; the batches at hand are finished.
+async def _until(stop: asyncio.Event, inboxes: Sequence[Inbox], lookout: Lookout, registry: KafkaRegistry) -> None:
+    """Run inboxes and lookout until `stop` is set or one of them ends; the batches at hand are finished.
 
-    Raises what ended a relay or the watch; Unavailable if the registry is no longer followed, since it would go stale
-    without a word.
+    Raises what ended an inbox or the lookout; Unavailable if the registry is no longer followed, since it would go
+    stale without a word.
     """
-    halt, awaited = asyncio.Event(), set(range(len(relays)))
+    halt, awaited = asyncio.Event(), set(range(len(inboxes)))
 
     def ready(number: int) -> None:
         awaited.discard(number)
         if not awaited:
-            structlog.get_logger().info("ready", networks=len(relays))
+            structlog.get_logger().info("ready", networks=len(inboxes))
 
-    running = {asyncio.create_task(one.run(halt, partial(ready, number))) for number, one in enumerate(relays)}
-    beside = {asyncio.create_task(watch.run()), asyncio.create_task(_wait(stop))}
+    running = {asyncio.create_task(one.run(halt, partial(ready, number))) for number, one in enumerate(inboxes)}
+    beside = {asyncio.create_task(lookout.run()), asyncio.create_task(_wait(stop))}
     try:
         await asyncio.wait({*running, *beside, registry.following}, return_when=asyncio.FIRST_COMPLETED)
         failed = [task for task in (*running, *beside, registry.following) if task.done() and task.exception()]

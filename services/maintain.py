@@ -16,9 +16,7 @@ from ingest.adapters.crops import CropFolder
 from ingest.adapters.days import PostgresDays
 from ingest.errors import Unavailable
 from ingest.retention import Kept, keep
-from schemas import owners
 from schemas.entries import Entry
-from schemas.owners import OwnerRules
 from search.audit import keys
 from search.audit.adapters.postgres import append_within
 from search.audit.errors import LogError
@@ -37,11 +35,11 @@ def build(settings: Settings) -> Round:
     """Return one round of upkeep, wired to PostgreSQL and the audit log.
 
     Pictures of plates go by the clock of this process. Raises Missing, Misconfigured for their folder, KeyFileError for
-    a bad key, and what `owners.load` raises: nothing is purged by half a rule.
+    a bad key, and what `owner_rules` raises: nothing is purged by half a rule.
     """
     url = needed(settings.database_url, "database_url")
     sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
-    rules = owners.load(settings.owners_file) if settings.owners_file else OwnerRules()
+    rules = settings.owner_rules()
 
     async def record(connection: Any, entry: Entry) -> None:
         try:

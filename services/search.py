@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 from fastapi import FastAPI
 
-from schemas import owners
 from schemas.queries import TravelLimits
 from search.act import Act
 from search.adapters.postgres import PostgresClaims, PostgresIndex, PostgresOwners, PostgresScopes, Readers
@@ -88,7 +87,7 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
             keys=Keys(PostgresClaims(readers), lookups),
             lookups=lookups,
             cursors=Cursors(keys.read_secret(needed(settings.cursor_key_file, "cursor_key_file"))),
-            policy=Policy(owners.load(settings.owners_file) if settings.owners_file else owners.OwnerRules()),
+            policy=Policy(settings.owner_rules()),
             travel=TravelLimits(
                 min_distance_m=settings.travel_min_distance_m,
                 position_tolerance_m=settings.travel_position_tolerance_m,

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.adapters.broker import Broker, Security
+from schemas import owners
 
 PREFIX = "PLATETRAIL_"
 
@@ -139,6 +140,13 @@ class Settings(BaseSettings):
             password=needed(password_file.read_text(encoding="utf-8").strip(), "kafka_password_file"),
             ca_file=self.kafka_ca_file,
         )
+
+    def owner_rules(self) -> owners.OwnerRules:
+        """Return the owners' rules; without a file, those of owners who say nothing.
+
+        Raises OSError, ValueError or msgspec.ValidationError: a mistyped rule must stop a service at start.
+        """
+        return owners.load(self.owners_file) if self.owners_file else owners.OwnerRules()
 
     def is_loopback(self) -> bool:
         """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""
