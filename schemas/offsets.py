@@ -38,5 +38,6 @@ def decode(offset: int, text: str) -> Written:
 
 
 def done(offset: int, text: str) -> int:
-    """Return the offset before which everything was written; 0 if nobody knows."""
-    return decode(offset, text).done or 0
+    """Return up to where nothing is left to write; where reading began, if nobody knows what was written."""
+    found = decode(offset, text).done
+    return offset if found is None else found

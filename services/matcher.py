@@ -6,21 +6,24 @@ hot lists yet, so nothing is wanted and every read is discarded unmatched.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from ingest import processors
 from ingest.adapters.batches import GroupSource
 from ingest.match import NOBODY, Tally, match
 from ingest.stage import Limits, Stage, Work
-from schemas import topics, wire
+from schemas import metrics, topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
-from services.observe import run_worker
+from services.observe import listening, run_worker
 from services.settings import Settings
 
 NAME: Final = "matcher"
@@ -71,18 +74,48 @@ def build(settings: Settings, tally: Tally) -> Stage[Detection, DeadLetter]:
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """Run the stage in its Faust app until `stop` is set, and say now and then how many reads had which outcome."""
+    """Run the stage in its Faust app until `stop` is set; log and serve how many reads had which outcome."""
     tally = Tally()
     stage = build(settings, tally)
-    ready = partial(structlog.get_logger().info, "ready")
+    joined = asyncio.Event()
+
+    def ready() -> None:
+        joined.set()
+        structlog.get_logger().info("ready")
+
+    async def is_ready() -> bool:
+        return joined.is_set()
+
     reporting = asyncio.create_task(_report(tally))
     try:
-        await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
+        async with listening(settings, _collected(tally), is_ready):
+            await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
     finally:
         reporting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reporting
         _tell(tally)
+
+
+class _Reads(Collector):
+    """The tally as Prometheus sees it."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield how many reads had which outcome."""
+        name, says, labels = metrics.MATCHER_READS
+        family = CounterMetricFamily(name, says, labels=labels)
+        for outcome, number in self._tally.of.items():
+            family.add_metric([outcome], number)
+        yield family
+
+
+def _collected(tally: Tally) -> CollectorRegistry:
+    collected = CollectorRegistry()
+    collected.register(_Reads(tally))
+    return collected
 
 
 async def _report(tally: Tally) -> None:

@@ -171,7 +171,7 @@ class GroupSource:
             unread = max(0, now_at - max(offset, before.done or 0))
             _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=unread)
             self._lost(unread)
-            await self._remember(at, now_at, before)
+            await self._remember(at, now_at, Written(_later(before.done, now_at), before.whole_after_s))
 
     async def _remember(self, at: TopicPartition, offset: int, before: Written) -> None:
         """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
@@ -274,6 +274,11 @@ class TopicSink(Generic[T]):
 def sighting_key(sighting: Sighting) -> bytes:
     """Return the key of a sighting's record: its plate key, so that reads of one plate share a partition."""
     return sighting.plate_key.encode()
+
+
+def _later(done: int | None, start: int) -> int | None:
+    """Return how far all is written of a partition that begins at `start` by now; None stays: nobody knows."""
+    return None if done is None else max(done, start)
 
 
 async def _within(seconds: float, stopping: Any) -> None:

@@ -252,6 +252,12 @@ async def test_a_matcher_of_its_own_says_how_many_and_no_plate(flow: Flow, tmp_p
         await flow.push([read(key=str(number)) for number in range(20)])
         await write(flow.kafka.bootstrap, topics.EPHEMERAL, (b"k", f'{{"plate":"{PLATE}"'.encode()))
         await stages.until_worked_off(flow.kafka.bootstrap, MATCHER)
+        address = f"http://127.0.0.1:{worker.said('listening')[0]['port']}"
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            assert (await client.get("/readyz")).status_code == 200
+            counted = (await client.get("/metrics")).text
+        assert 'platetrail_matcher_reads_total{outcome="discarded"} 20.0' in counted
+        assert 'platetrail_matcher_reads_total{outcome="unusable"} 1.0' in counted
     finally:
         worker.stop()
     assert worker.returncode == 0
