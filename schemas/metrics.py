@@ -22,6 +22,12 @@ GATEWAY_REFUSED: Final = Metric(
     "that is retired or outside its active period.",
     ("reason",),
 )
+MATCHER_READS: Final = Metric(
+    "platetrail_matcher_reads_total",
+    "Reads of cameras with ephemeral handling: matched, discarded (no wanted plate), late (not looked at: past their"
+    " time), unusable, expired (gone from the topic before they were read). Late and expired reads are lost.",
+    ("outcome",),
+)
 GATEWAY_LIMITED: Final = Metric(
     "platetrail_gateway_limited_total",
     "Requests of cameras that sent more than one camera may, by what there was too much of: requests, items, bytes.",
