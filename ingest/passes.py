@@ -17,6 +17,9 @@ that a later read could still join: who reads again from there has the same clus
 point where the last worker stood. Clusters that had ended by then are met in part: what comes of messages before that
 point was written, and is not written again.
 
+A camera that floods must not make its reads dearer than others': each is compared with `MAX_PASSES` open passes of its
+cluster at most, and while there are so many, a read that belongs to none of them is published and not remembered.
+
 A vehicle that stays in front of its camera would hold the position back for as long as it stays. So the broker's clock
 cuts clusters at every multiple of `LONGEST_WINDOWS` windows: those that hold reads from before the last window, and no
 others, so that no pass is cut but that of a vehicle which had been there for longer than a pass may take. Two reads of
@@ -35,7 +38,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ingest.errors import SetAside
-from ingest.votes import agree, graves, named, vote
+from ingest.votes import agree, graves, is_one_apart, look, named, vote
 from schemas.offsets import Written
 from schemas.sightings import Sighting
 
@@ -46,6 +49,10 @@ LEAST_WINDOWS: Final = 4
 
 MAX_READS: Final = 32
 """Reads that take part in a vote. What a camera sends beyond them of one pass changes nothing."""
+
+MAX_PASSES: Final = 64
+"""Open passes of a cluster that later reads may belong to. A camera that sends what it held back for hours has a few
+of one plate; more are those of a camera that is broken, or means harm."""
 
 Place = tuple[str, int]
 """A topic and its partition."""
@@ -125,7 +132,7 @@ def written(state: State, place: Place) -> Written | None:
 class _Pass:
     """The reads of one pass."""
 
-    __slots__ = ("captured_s", "former", "key", "lane", "opened_s", "reads")
+    __slots__ = ("_known", "captured_s", "former", "key", "lane", "opened_s", "reads")
 
     def __init__(self, opened_s: float, first: Sighting) -> None:
         self.opened_s = opened_s
@@ -134,6 +141,7 @@ class _Pass:
         self.lane = first.lane
         self.reads = [_encode(first)]  # encoded: few of them are ever looked at again, and they are many
         self.former: tuple[str, ...] = ()
+        self._known: _Known | None = None  # made when a read asks for it, and until the next one joins
 
     def takes(self, sighting: Sighting, captured_s: float, appended_s: float, window_s: float) -> bool:
         if abs(captured_s - self.captured_s) > window_s or not 0 <= appended_s - self.opened_s <= window_s:
@@ -143,16 +151,20 @@ class _Pass:
         return sighting.plate_key == self.key or self._may_be(sighting)
 
     def _may_be(self, sighting: Sighting) -> bool:
-        reads = [_decode(read) for read in self.reads]
-        behind = [read for read in reads if read.plate_key == self.key]
-        open_ = self.key in named(sighting) or (behind and all(sighting.plate_key in named(read) for read in behind))
-        return bool(open_) and all(agree(read, sighting) for read in reads)
+        if not is_one_apart(sighting.plate_key, self.key):  # most are not, and need not be looked into
+            return False
+        if self._known is None:
+            self._known = _known([_decode(read) for read in self.reads], self.key)
+        names, looks = self._known
+        open_ = sighting.plate_key in names or self.key in named(sighting)
+        return open_ and all(agree(look, sighting) for look in looks)
 
     def add(self, sighting: Sighting) -> list[Sighting]:
         if len(self.reads) >= MAX_READS:
             return []
         now = vote([*(_decode(read) for read in self.reads), sighting])
         self.reads.append(_encode(sighting))
+        self._known = None
         if self.lane is None:
             self.lane = now.lane
         if now.plate_key == self.key:
@@ -160,6 +172,16 @@ class _Pass:
         self.former = tuple(key for key in (*self.former, self.key) if key != now.plate_key)
         self.key = now.plate_key
         return [now, *graves(now, self.former)]
+
+
+_Known = tuple[frozenset[str], tuple[Sighting, ...]]
+"""The keys that every read behind the vote named, and one read of each look that the reads describe."""
+
+
+def _known(reads: Sequence[Sighting], key: str) -> _Known:
+    names = [frozenset(named(read)) for read in reads if read.plate_key == key]
+    looks = {look(read): read for read in reads}
+    return frozenset.intersection(*names) if names else frozenset(), tuple(looks.values())
 
 
 class _Cluster:
@@ -260,7 +282,8 @@ class _Partition:
             for one in cluster.passes:
                 if one.takes(sighting, captured_s, at, self._window_s):
                     return one.add(sighting)
-        cluster.passes.append(_Pass(at, sighting))
+        if len(cluster.passes) < MAX_PASSES:
+            cluster.passes.append(_Pass(at, sighting))
         return [sighting]
 
     def _find(self, tag: object, at: float) -> _Cluster | None:
@@ -285,7 +308,8 @@ class _Partition:
                 cluster.into = oldest
                 oldest.cut_s = max(oldest.cut_s, cluster.cut_s)
                 oldest.held = oldest.held or cluster.held
-                oldest.passes = sorted([*oldest.passes, *cluster.passes], key=lambda one: one.opened_s)
+                both = [*oldest.passes, *cluster.passes]
+                oldest.passes = sorted(both, key=lambda one: one.opened_s)[-MAX_PASSES:]
         return oldest
 
     def _next_generation(self) -> None:

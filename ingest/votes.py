@@ -40,7 +40,7 @@ def named(read: Sighting) -> tuple[str, ...]:
         if text is None or len(text) != len(plate):
             continue
         key = plate_key(text)
-        if _differences(key, read.plate_key) == 1 and key not in found:
+        if is_one_apart(key, read.plate_key) and key not in found:
             found.append(key)
     return tuple(found)
 
@@ -53,6 +53,17 @@ def agree(one: Sighting, other: Sighting) -> bool:
     if any(a is not None and b is not None and a.value != b.value for a, b in pairs):
         return False
     return any(a is not None and b is not None for a, b in pairs[:2])
+
+
+def look(read: Sighting) -> tuple[str | None, ...]:
+    """Return what `agree` compares of a read: two reads of one look agree with the same others."""
+    traits = (read.make, read.colour, read.body, read.model)
+    return (read.region, *(None if trait is None else trait.value for trait in traits))
+
+
+def is_one_apart(one: str, other: str) -> bool:
+    """Say whether two plate keys differ in one character: no read names a key that differs in more."""
+    return len(one) == len(other) and _differences(one, other) == 1
 
 
 def vote(reads: Sequence[Sighting]) -> Sighting:

@@ -33,7 +33,9 @@ REQUIRED: Final = tuple(field.name for field in msgspec.structs.fields(NewCamera
 _NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{1,17})?(e-\d{1,2})?", re.ASCII)
 _FLOATS: Final = frozenset({"latitude", "longitude", "heading_deg", "clock_offset_s", "clock_uncertainty_s"})
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
-"""How a text begins that a spreadsheet may take for a formula: such a name is exported behind an apostrophe."""
+"""How a text begins that a spreadsheet may take for a formula: it is exported behind an apostrophe then."""
+_TEXTS: Final = frozenset({"name", "device_id"})
+"""Columns whose texts may begin like that."""
 
 
 class RowFlaw(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +133,7 @@ def _value(name: str, cell: str) -> str | float | int:
         return float(cell)
     if name == "lanes" and cell.isascii() and cell.isdecimal() and len(cell) < 10:
         return int(cell)
-    if name == "name" and cell[0] == "'" and cell[1:].startswith(_FORMULA):
+    if name in _TEXTS and cell[0] == "'" and cell[1:].startswith(_FORMULA):
         return cell[1:]
     return cell
 
@@ -159,4 +161,4 @@ _CELLS: Final[dict[type, Callable[[Any], str]]] = {
 
 def _cell(name: str, value: Any) -> str:
     text = _CELLS.get(type(value), str)(value)
-    return f"'{text}" if name == "name" and text.startswith(_FORMULA) else text
+    return f"'{text}" if name in _TEXTS and text.startswith(_FORMULA) else text

@@ -18,6 +18,7 @@ from schemas.health import (
     Counts,
     slot,
 )
+from search.cameras import MAX_OFFSET_S
 
 USUAL: Final = 0.8
 """A silence is usual if the camera was no longer silent than that at four of five such moments of its past."""
@@ -279,8 +280,10 @@ def _is_off(camera: Camera, skew: Skew) -> bool:
 
 def _clock(skew: Skew) -> Flagged:
     says = f"Its times are {span(abs(skew.residual_s))} {'behind' if skew.residual_s > 0 else 'ahead of'} arrival"
-    if skew.spread_s > UNSTEADY_S:
-        detail = f"{says}, and vary by {span(skew.spread_s)}: mend its clock, or use times of arrival."
+    far = abs(skew.seconds) > MAX_OFFSET_S
+    if far or skew.spread_s > UNSTEADY_S:
+        varies = "" if far else f", and vary by {span(skew.spread_s)}"
+        detail = f"{says}{varies}: mend its clock, or use times of arrival."
         return Flagged(flag="clock_off", detail=detail, set={"clock_use": "arrival"})
     detail = f"{says}. Mend its clock; or, if it is to stay as it is, set an offset."
     return Flagged(flag="clock_off", detail=detail, set={"clock_use": "offset", "clock_offset_s": round(skew.seconds)})

@@ -96,3 +96,7 @@ class BoundedHeads(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+PROTOCOLS: Final[dict[str, Any]] = {"http": BoundedHeads, "ws": "none"}
+"""What uvicorn is to speak: HTTP alone. Its refusals of WebSocket are no problem documents, and quote what was sent."""

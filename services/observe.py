@@ -28,7 +28,7 @@ from starlette.types import Scope
 
 from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
-from services.heads import BoundedHeads
+from services.heads import PROTOCOLS
 from services.settings import Settings
 
 OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/metrics"})
@@ -223,7 +223,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         app,
         host=settings.listen_host,
         port=settings.listen_port,
-        http=BoundedHeads,
+        **PROTOCOLS,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -301,7 +301,7 @@ async def listening(
     except OSError as error:
         raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {type(error).__name__}") from None
     port: int = listener.getsockname()[1]
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+    config = uvicorn.Config(app, **PROTOCOLS, log_config=None, access_log=False, server_header=False, lifespan="off")
     server = _Listener(config)
     serving = asyncio.create_task(server.serve([listener]))
     structlog.get_logger().info("listening", port=port)

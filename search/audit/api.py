@@ -38,7 +38,10 @@ def _written(value: Any) -> datetime:
     """Take a time as it is documented: pydantic itself would take a number for seconds since 1970."""
     if not isinstance(value, str) or not _BEGINS_A_TIME.match(value):
         raise ValueError("a time is written as RFC 3339 has it")
-    return datetime.fromisoformat(value.upper())
+    at = datetime.fromisoformat(value.upper())
+    if not 1970 <= at.year < 9999:
+        raise ValueError("a time in UTC lies in the calendar")
+    return at
 
 
 _BEGINS_A_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]", re.ASCII)

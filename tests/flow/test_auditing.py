@@ -215,6 +215,8 @@ async def test_pages_go_on_where_the_last_one_ended(stage: Stage) -> None:
         {"from": "2026-01-01T00:00:00"},
         {"to": "1767225600"},
         {"to": "2026-01-01T00:00:60Z"},
+        {"from": "0001-01-01T00:00:00+14:00"},
+        {"to": "9999-12-31T23:59:59-14:00"},
         {"limit": 501},
         {"purpose": "curiosity"},
         {"kind": ""},

@@ -104,3 +104,11 @@ async def test_what_is_in_order_passes_in_any_pieces() -> None:
     got = await answer(closing, *(chunks[at : at + 4001] for at in range(0, len(chunks), 4001)))
     assert got.startswith(b"HTTP/1.1 200")
     assert got.endswith(b"50000")
+
+
+@pytest.mark.parametrize("key", [b"dGhlIHNhbXBsZSBub25jZQ==", b"QRS8210!"])
+async def test_nobody_speaks_websocket_here_and_none_of_it_comes_back(key: bytes) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    got = await answer(head + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + b"\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 405")
+    assert key not in got

@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from services.heads import BoundedHeads
+from services.heads import PROTOCOLS
 from tests.support.wait import until_async
 
 Operation = tuple[str, str]
@@ -20,7 +20,7 @@ Operation = tuple[str, str]
 async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Run an application on a free loopback port, as `services.observe.run_http` does; yield a client of it."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, http=BoundedHeads, log_config=None, access_log=False, lifespan="on"
+        app, host="127.0.0.1", port=0, **PROTOCOLS, log_config=None, access_log=False, lifespan="on"
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())

@@ -1,5 +1,6 @@
 """Which reads are one pass, and what they say together."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -233,6 +234,33 @@ def test_each_character_is_voted_for_itself() -> None:
 def test_a_pass_of_very_many_reads_stops_at_a_bound() -> None:
     made = published(*(read(number, at_s=number / 10) for number in range(2 * MAX_READS)))
     assert [len(one) for one in made] == [1] * MAX_READS + [0] * MAX_READS
+
+
+def test_a_camera_that_floods_makes_no_read_dearer_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: Counter[int] = Counter()
+    takes = passes._Pass.takes
+
+    def counting(one: passes._Pass, again: Sighting, *rest: float) -> bool:
+        looked_at[again.pass_id.int] += 1
+        return takes(one, again, *rest)
+
+    monkeypatch.setattr(passes._Pass, "takes", counting)
+    reads = [read(number, at_s=-100.0 * number) for number in range(4 * passes.MAX_PASSES)]
+    made = published(*reads, appended_s=[number / 100 for number in range(len(reads))])
+    assert [[one] for one in reads] == made
+    assert max(looked_at.values()) == passes.MAX_PASSES
+
+
+def test_passes_that_turn_out_to_be_of_one_cluster_are_no_more_than_one_clusters() -> None:
+    half = passes.MAX_PASSES - 10
+    plates = [*["XYC3471"] * half, *["XYC3473"] * half]
+    reads = [read(number, plate, at_s=-100.0 * number) for number, plate in enumerate(plates)]
+    bridge = read(len(reads), "XYC3472", plate_confidence=0.5, candidates=thought(XYC3471=0.4, XYC3473=0.4))
+    state = State(WINDOW_S)
+    batch = [Read(PLACE, number, number / 100, one) for number, one in enumerate([*reads, bridge])]
+    advance(state, batch)
+    clusters = state.partitions[PLACE]._clusters
+    assert [len(one.passes) for one in clusters if one.into is None] == [passes.MAX_PASSES]
 
 
 def test_a_restart_reads_from_the_oldest_pass_that_is_open() -> None:

@@ -1,5 +1,7 @@
 """Cameras as tables."""
 
+import csv
+import io
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,6 +82,18 @@ def test_a_vendors_id_is_one_cameras_and_its_secret_is_not_exported() -> None:
     assert b"sixteen-or-more" not in exported
     assert b"signing_secret" not in exported
     assert flaws(f"{header}a,b,1,1,UTC,{signed}\nc,d,1,1,UTC,{signed}\n") == [(3, "device_id")]
+
+
+@pytest.mark.parametrize("device_id", ["=cmd|'/C'!A0", "-1", "'=1", "@a", "5f0c-2b1e"])
+def test_a_vendors_id_survives_and_is_no_formula(device_id: str) -> None:
+    place = {"camera_id": "a", "name": "b", "latitude": 1.0, "longitude": 1.0, "timezone": "UTC"}
+    signed = {"format": "verkada", "proof": "signature", "device_id": device_id, "signing_secret": "s" * 16}
+    exported = write([view(build(checked(place | signed), "north", _KEY, AT))]).decode()
+    (row,) = csv.DictReader(io.StringIO(exported))
+    assert not row["device_id"].startswith(("=", "+", "-", "@"))
+    cells = f"a,b,1,1,UTC,verkada,signature,{row['device_id']},{'s' * 16}"
+    ((_, again),) = read(f"{HEADER},format,proof,device_id,signing_secret\n{cells}\n".encode())
+    assert again.device_id == device_id
 
 
 @given(st.text(min_size=1, max_size=100))

@@ -152,6 +152,12 @@ def test_a_clock_seven_hours_behind() -> None:
     assert "7 h 00 behind arrival" in flagged.detail
 
 
+def test_a_clock_that_is_years_off_is_told_no_offset_that_the_registry_refuses() -> None:
+    (flagged,) = seen(skewed(63_072_000.0, 63_072_001.0, 63_072_000.5)).flags
+    assert (flagged.flag, flagged.set) == ("clock_off", {"clock_use": "arrival"})
+    assert "vary" not in flagged.detail
+
+
 def test_a_clock_that_is_ahead_or_set_right_or_not_used() -> None:
     ahead, behind = skewed(-90.0, -91.0, -90.5), skewed(25_201.0, 25_202.0, 25_200.0)
     assert flags(ahead) == ["clock_off"]
