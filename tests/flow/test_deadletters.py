@@ -78,6 +78,15 @@ class Office(NamedTuple):
         }
         return detection(number, **{**values, **changes})
 
+    def reads(self, number: int) -> list[Detection]:
+        """Return reads of one plate, two minutes apart: each is a pass of its own."""
+        first = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+        times = [first - timedelta(minutes=2 * one) for one in range(number)]
+        return [
+            self.read(one, claimed_at=at, captured_at=at, received_at=at + timedelta(seconds=1))
+            for one, at in enumerate(times)
+        ]
+
     async def set_aside(
         self, *reads: Detection, reason: Reason = "unknown_camera", stage: Stage = "enricher"
     ) -> list[DeadLetter]:
@@ -280,7 +289,7 @@ async def test_a_future_read_lands_right_once_the_clock_rule_is(office: Office) 
 async def test_what_the_enricher_did_not_know_is_put_back_once_it_is_registered(office: Office) -> None:
     new, _ = camera(owner=office.agency)
     unknown = office._replace(camera=new)
-    reads = [unknown.read(number) for number in range(20)]
+    reads = unknown.reads(20)
     await stages.put_detections(office.publisher, reads)
     assert await unknown.rows() == []
     which: dict[str, Any] = {"reason": "unknown_camera", "camera_id": new.camera_id}
@@ -293,7 +302,7 @@ async def test_what_the_enricher_did_not_know_is_put_back_once_it_is_registered(
 
 
 async def test_letters_are_put_back_twice_while_the_stages_work_and_indexed_once(office: Office) -> None:
-    reads = [office.read(number) for number in range(30)]
+    reads = office.reads(30)
     await office.set_aside(*reads, reason="poisoned")
     settings = stages.settings(office.kafka.bootstrap, office.database)
     async with (
