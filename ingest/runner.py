@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from ingest.errors import Retry
+from ingest.errors import Misconfigured, Retry
 from ingest.ports import Fetched, Kept, Part, Place, Source
 
 _LOG: Final = structlog.get_logger()
@@ -29,7 +29,8 @@ class Limits:
     """How long an outage is borne before the worker ends, how often it is tried, and how many failures are.
 
     The worker ends with more than `failures` in a row; a stage also with more than half of the last `failure_window`
-    messages.
+    messages. It ends after `refusals` batches in a row that it could not commit, too: two workers of one name take the
+    partitions from each other for ever, and write the same again and again.
     """
 
     outage_s: float = 120.0
@@ -37,6 +38,7 @@ class Limits:
     longest_wait_s: float = 5.0
     failures: int = 200
     failure_window: int = 1000
+    refusals: int = 20
     report_s: float = 30.0
 
 
@@ -51,6 +53,7 @@ class Runner(ABC):
         self._limits = limits or Limits()
         self._stop = asyncio.Event()
         self._reported = time.monotonic()
+        self._refused = 0
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; the batch at hand is finished first. Calls `ready` once messages are awaited.
@@ -94,11 +97,15 @@ class Runner(ABC):
     async def _commit(self, fetched: Fetched, kept: Mapping[Place, Kept] | None = None) -> bool:
         """Move the group's offsets past a batch, or to what is kept of a partition (`ports.Source.commit`).
 
-        False if another worker has the partitions and does it again.
+        False if another worker has the partitions and does it again. Raises Misconfigured when that does not end.
         """
         if not await self._source.commit(fetched, kept or {}):
             _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
+            self._refused += 1
+            if self._refused >= self._limits.refusals:
+                raise Misconfigured("no batch can be committed: another worker has the same PLATETRAIL_INSTANCE")
             return False
+        self._refused = 0
         _LOG.debug("committed", positions=_by_partition(fetched))
         return True
 

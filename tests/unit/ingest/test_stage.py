@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
-from ingest.errors import Unavailable
+from ingest.errors import Misconfigured, Unavailable
 from ingest.ports import Fetched, Kept
 from ingest.stage import Limits, Stage, Work
 from schemas import wire
@@ -297,6 +297,34 @@ async def test_a_refused_commit_is_no_error_and_counts_nothing() -> None:
     await rig.drain()
     assert rig.sink.items == [detection(), detection()]
     assert rig.stage.counts.written == 1
+
+
+@pytest.mark.parametrize(("accepted_after", "ends"), [(3, False), (4, True)])
+async def test_a_worker_whose_commits_are_refused_for_ever_ends(accepted_after: int, ends: bool) -> None:
+    rig = Rig(limits=replace(SOON, refusals=4))
+    rig.put(detection())
+    commit = rig.source.commit
+    refused = 0
+
+    async def refuse(fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
+        nonlocal refused
+        if refused == accepted_after:
+            refused = 0
+            return await commit(fetched, kept)
+        refused += 1
+        await rig.source.start()  # another worker took the partitions, and we take them back
+        return False
+
+    rig.source.commit = refuse  # type: ignore[method-assign]
+    if ends:
+        with pytest.raises(Misconfigured, match="PLATETRAIL_INSTANCE"):
+            await rig.drain()
+        return
+    await rig.drain()
+    rig.stop.clear()
+    rig.put(detection(1))
+    await rig.drain()  # what was refused before a commit was taken counts no more
+    assert rig.topic.lag() == 0
 
 
 class LaggingState:
