@@ -22,7 +22,8 @@ SERVICES: Final[dict[str, str]] = {
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_ingest), PLATETRAIL_INSTANCE.""",
     "matcher": """Compare reads that may not be kept with the plates wanted now, and let them go.
 
-        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE.""",
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE; /healthz, /readyz and /metrics are on
+        PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT.""",
     "health": """Keep what operators are shown of their cameras: last seen, rates, skew.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_health), PLATETRAIL_INSTANCE.""",
