@@ -204,13 +204,15 @@ def _pairs(values: Mapping[str, Any], without: tuple[str, ...]) -> Text:
     """Return members of an object, a line each; what has many members is counted, not listed."""
     text = Text()
     for name, value in values.items():
-        if name in without:
+        if name in without or value is None:
             continue
         if isinstance(value, Mapping):
             members = sorted(value.items(), key=lambda one: (*QUESTION_FIRST, one[0]).index(one[0]))
             shown = ", ".join(f"{key} {item}" for key, item in members if key not in UNSAID and item is not None)
+        elif isinstance(value, list):
+            shown = f"{len(value)} passes" if len(value) > 3 else ", ".join(map(str, value))
         else:
-            shown = f"{len(value)} passes" if isinstance(value, list) and len(value) > 3 else str(value)
+            shown = str(value)
         text.append(f"{name.replace('_', ' ')} ", style="dim").append(f"{shown}\n")
     text.right_crop(1)
     return text

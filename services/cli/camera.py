@@ -122,18 +122,23 @@ def add(
 
     **Examples**
 
-        platetrail camera add i70-west-12 --name "I-70 west, km 12" --latitude 39.74 --longitude -105.21 \\
-            --timezone America/Denver --key-file i70-west-12.key
+        platetrail camera add i70-west-12 --name "I-70 west, km 12" \\
+            --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --key-file i70-west-12.key
 
-        platetrail camera add gate-3 --name "Gate 3" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
-            --format hikvision --proof digest --clock offset --clock-offset -3600 --key-file gate-3.key
+        platetrail camera add gate-3 --name "Gate 3" \\
+            --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --format hikvision --proof digest --key-file gate-3.key \\
+            --clock offset --clock-offset -3600
 
-        platetrail camera add gate-4 --name "Gate 4" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+        platetrail camera add gate-4 --name "Gate 4" \\
+            --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
             --proof certificate --certificate gate-4.pem
 
-        platetrail camera add gate-5 --name "Gate 5" --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
-            --format verkada --proof signature --device-id 5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c \\
-            --signing-secret-file verkada.secret
+        platetrail camera add gate-5 --name "Gate 5" \\
+            --latitude 39.74 --longitude -105.21 --timezone America/Denver \\
+            --format verkada --signing-secret-file verkada.secret \\
+            --proof signature --device-id 5f0c2b1e-7a44-4c39-9f1d-2f6f8f0f7b1c
     """
     from services.cli.client import Service, read_token
 
@@ -233,6 +238,8 @@ def change(
 
         platetrail camera change i70-west-12 --clock offset --clock-offset 3600
 
+        platetrail camera change i70-west-12 --clock trusted    # its offset goes with it
+
         platetrail camera change i70-west-12 --unset clock --unset clock-offset --unset lanes
     """
     from services.cli.client import Service, read_token
@@ -256,6 +263,8 @@ def change(
     if not set(unset or ()) <= set(UNSETTABLE):
         raise typer.BadParameter(f"it is one of {', '.join(UNSETTABLE)}", param_hint="--unset")
     taken_back = {MEMBERS.get(one, one) for one in unset or ()}
+    if clock not in (None, "offset") and clock_offset is None:
+        taken_back.add("clock_offset_s")  # an offset is nothing to a clock that is not corrected, and refused with it
     if taken_back & patch.keys():
         raise typer.BadParameter("a member can't be set and unset at once", param_hint="--unset")
     if not patch and not taken_back:

@@ -55,22 +55,19 @@ def health(
 
 
 def health_table(cameras: Iterable[CameraHealth]) -> Table:
-    """Return cameras as a table; the ids are whole, to be copied."""
+    """Return cameras as a table, two lines each: in 80 columns an id of up to 39 characters is whole, to be copied."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("camera", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("last read", overflow="fold")
-    for heading in ("last hour", "last day", "rejected", "confidence", "clock"):
-        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("camera\nstatus, last read", overflow="fold")
+    for heading in ("last hour\nlast day", "rejected\nconfidence", "clock"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in cameras:
+        read = "" if one.rhythm is None else f", {span(one.rhythm.quiet_s)} ago"
         table.add_row(
-            one.camera_id,
-            Text(one.status.replace("_", " "), style=STYLES.get(one.status, "dim")),
-            "-" if one.rhythm is None else f"{span(one.rhythm.quiet_s)} ago",
-            f"{one.reads_last_hour:,}",
-            f"{one.reads_last_day:,}",
-            _percent(one.reject_rate),
-            _percent(one.mean_confidence),
+            Text.assemble(
+                f"{one.camera_id}\n", (one.status.replace("_", " "), STYLES.get(one.status, "dim")), (read, "dim")
+            ),
+            f"{one.reads_last_hour:,}\n{one.reads_last_day:,}",
+            f"{_percent(one.reject_rate)}\n{_percent(one.mean_confidence)}",
             _clock(one.skew),
         )
     return table
@@ -100,5 +97,4 @@ def _clock(skew: Skew | None) -> str:
     if skew is None:
         return "-"
     sign = "-" if skew.seconds < 0 else "+"
-    middle, spread = (span(seconds).replace(" ", "\u00a0") for seconds in (abs(skew.seconds), skew.spread_s))
-    return f"{sign}{middle} ±{spread}"
+    return f"{sign}{span(abs(skew.seconds))}\n±{span(skew.spread_s)}"

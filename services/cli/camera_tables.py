@@ -34,19 +34,16 @@ KEY_STARTS: Final = {"key": "ptk_", "digest": "ptk_", "url": "ptu_"}
 
 
 def cameras_table(cameras: Iterable[Mapping[str, Any]]) -> Table:
-    """Return cameras as a table; the ids are whole, to be copied."""
+    """Return cameras as a table, two lines each: in 80 columns an id of up to 39 characters is whole, to be copied."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("camera", no_wrap=True)
-    for heading in ("name", "position", "time zone", "clock", "active"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("camera, name", overflow="fold")
+    table.add_column("position, time zone", overflow="fold", max_width=19)
+    table.add_column("clock, in use", no_wrap=True)
     for one in cameras:
         table.add_row(
-            one["camera_id"],
-            one["name"],
-            _position(one),
-            one["timezone"],
-            f"{one['clock_use']}, ±{one['clock_uncertainty_s']:g} s",
-            _in_use(one),
+            Text.assemble(one["camera_id"], "\n", (one["name"], "dim")),
+            Text(f"{_position(one)}\n{one['timezone']}"),
+            f"{one['clock_use']}, ±{one['clock_uncertainty_s']:g} s\n{_in_use(one)}",
         )
     return table
 

@@ -187,17 +187,18 @@ def replay(
 
 
 def letters_table(letters: Iterable[Mapping[str, Any]]) -> Table:
-    """Return letters as a table; the ids are whole, to be copied."""
+    """Return letters as a table, two lines each: in 80 columns the letters' ids are whole, to be copied."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("letter", no_wrap=True)
+    table.add_column("letter, camera", overflow="fold")
     table.add_column("set aside, UTC", no_wrap=True)
-    table.add_column("reason", no_wrap=True)
-    for heading in ("by", "camera", "put back"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("reason, by", no_wrap=True)
     for one in letters:
-        back = "yes" if one["replayed_as"] else ""
-        at = one["at"][:19].replace("T", " ")
-        table.add_row(one["letter_id"], at, one["reason"], one["stage"], one["camera_id"] or "-", back)
+        back = ", put back" if one["replayed_as"] else ""
+        table.add_row(
+            f"{one['letter_id']}\n{one['camera_id'] or '-'}",
+            f"{one['at'][:10]}\n{one['at'][11:19]}",
+            f"{one['reason']}\n{one['stage']}{back}",
+        )
     return table
 
 

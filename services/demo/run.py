@@ -182,7 +182,7 @@ class Demo:
     def _stay(self, fleet: Fleet, seed: int) -> None:
         steps = self._steps
         steps.chapter("It is all still running: Ctrl-C stops it")
-        for name, who in (("search", "ask"), ("gateway", "push"), ("auditing", "review")):
+        for name, who in (("search", "ask"), ("gateway", "push"), ("auditing", "review"), ("deadletters", "mend")):
             steps.say(f"{who:7} {fleet.url(name)}/docs")
         steps.say(
             "",

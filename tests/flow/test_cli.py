@@ -173,6 +173,9 @@ def test_an_operator_changes_and_re_keys_a_camera(platetrail: Platetrail, tmp_pa
     assert "nothing to change" in again.stderr
     now = json.loads(camera("show", "test-cam-2", "--json").stdout)
     assert (now["latitude"], now["lanes"], now["network"], now["revision"]) == (40.0, None, None, 1)
+    trusted = camera("change", "test-cam-2", "--clock", "trusted")
+    assert trusted.returncode == 0, trusted.stderr
+    assert "trusted, ±2 s" in trusted.stdout
     rotated = camera("rotate-key", "test-cam-2", "--proof", "url", "--key-file", "second.key")
     assert rotated.returncode == 0, rotated.stderr
     assert (tmp_path / "second.key").read_text().startswith("ptu_")

@@ -35,19 +35,29 @@ def shown(*parts: object, width: int = 120) -> str:
     return text.getvalue()
 
 
-def test_the_table_has_a_line_for_each_camera() -> None:
+def test_the_table_has_two_lines_for_each_camera() -> None:
     lines = [" ".join(line.split()) for line in shown(health_table(healths())).splitlines()]
-    assert lines[1] == "camera status last read last hour last day rejected confidence clock"
-    assert lines[3:6] == [
-        "i70-west-12 silent 90 min ago 0 341 31% 90% +7 h 00 ±1 s",
-        "old-bridge never seen - 0 0 - - -",
-        "gone retired - 0 0 - - -",
+    assert lines[1:3] == ["camera last hour rejected", "status, last read last day confidence clock"]
+    assert lines[4:10] == [
+        "i70-west-12 0 31% +7 h 00",
+        "silent, 90 min ago 341 90% ±1 s",
+        "old-bridge 0 - -",
+        "never seen 0 -",
+        "gone 0 - -",
+        "retired 0 -",
     ]
 
 
 def test_a_narrow_terminal_leaves_ids_and_statuses_whole() -> None:
     text = shown(health_table(healths()), width=60)
     assert all(word in text for word in ("i70-west-12", "old-bridge", "silent", "never seen"))
+
+
+def test_a_long_id_is_broken_before_any_number_is() -> None:
+    long = view(camera("a" * 63)[0], BUSY, LATER, LATER)
+    lines = [line.split() for line in shown(health_table([long]), width=80).splitlines()]
+    assert [line[1:] for line in lines[4:6]] == [["0", "31%", "+7", "h", "00"], ["341", "90%", "±1", "s"]]
+    assert sum(line[0].count("a") for line in lines[4:7]) == 63
 
 
 def test_what_to_look_at_comes_camera_by_camera() -> None:

@@ -10,8 +10,10 @@ from rich.console import Console
 from schemas.queries import Answer
 from schemas.sightings import Trait
 from services.cli import show
+from services.cli.audit import entries_table
 from services.cli.braille import BLANK, draw
 from services.cli.camera_tables import cameras_table
+from services.cli.deadletters import letters_table
 from tests.unit.services.answers import STOPS, answer, leg
 
 
@@ -204,5 +206,37 @@ def test_ids_of_cameras_can_be_copied_from_a_narrow_terminal() -> None:
     }
     text = printed(cameras_table([camera]))
     assert "cam-north-platte-ne-westbound-lane-12" in text.split()
+    assert "North Platte, westbound, lane 12" in text
+    assert "41.1238, -100.7654" in text
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_letter_shows_its_camera_and_that_it_was_put_back_in_eighty_columns() -> None:
+    letter = {
+        "letter_id": "3ec02d10-6edf-540f-95c3-5649768eb924",
+        "at": "2026-11-25T17:05:27.406770Z",
+        "reason": "conflicting_resend",
+        "stage": "gateway",
+        "camera_id": "cam-north-platte-ne-westbound-lane-12",
+        "replayed_as": "2026-11-25T17:05:27Z",
+    }
+    text = printed(letters_table([letter]))
+    for whole in (letter["letter_id"], letter["camera_id"], "17:05:27", "conflicting_resend", "gateway, put back"):
+        assert whole in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "put back" not in printed(letters_table([letter | {"replayed_as": None}]))
+
+
+def test_an_entry_lists_a_few_values_and_leaves_out_what_was_not_said() -> None:
+    entry = {
+        "index": 60,
+        "kind": "dead_letter",
+        "at": "2026-11-25T17:06:10.118000Z",
+        "public": {"letters": 2},
+        "secrets": "opened",
+        "disclosures": {"letters": ["ab12", "cd34"], "note": None},
+    }
+    text = printed(entries_table([entry]))
+    assert "letters ab12, cd34" in text
+    assert "note" not in text
