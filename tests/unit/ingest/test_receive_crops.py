@@ -173,7 +173,7 @@ async def test_a_full_disk_costs_pictures_and_no_reads() -> None:
 
 async def test_the_picture_beside_a_hikvision_message_is_its_plate() -> None:
     name = "hikvision/anpr.multipart"
-    claimed = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    claimed = NOW.replace(microsecond=0) - timedelta(minutes=5)
     [message] = [samples.payload(name)]
     message["EventNotificationAlert"]["dateTime"] = claimed.isoformat()
     rig = Rig()
