@@ -7,12 +7,19 @@ import uuid
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from schemas import wire
 from schemas.deadletters import DeadLetter, Reason, Stage
 from schemas.detections import Detection
 from schemas.sightings import Sighting
 
 LETTER_NAMESPACE: Final = uuid.UUID("0c0a5a52-0d5b-5a5e-8a51-6a2f0a1d9b77")
 """Namespace of letter ids (UUID version 5, RFC 9562)."""
+
+
+LONGEST_NAME: Final = 64
+"""Characters of a camera's id or a format's name in a letter that was shortened."""
 
 
 def of_detection(stage: Stage, reason: Reason, detection: Detection, at: datetime) -> DeadLetter:
@@ -51,6 +58,25 @@ def of_bytes(stage: Stage, place: str, size_bytes: int, at: datetime) -> DeadLet
         at=at,
         size_bytes=size_bytes,
     )
+
+
+def shortened(letter: DeadLetter) -> DeadLetter:
+    """Return a letter that has a few hundred bytes at the most: the size of its detection instead of the detection.
+
+    Names that are too long to be those of a camera or a format are left out.
+    """
+    size_bytes = letter.size_bytes if letter.detection is None else len(wire.encode(letter.detection))
+    return msgspec.structs.replace(
+        letter,
+        camera_id=_name(letter.camera_id),
+        format=_name(letter.format),
+        detection=None,
+        size_bytes=size_bytes,
+    )
+
+
+def _name(text: str | None) -> str | None:
+    return text if text is not None and len(text) <= LONGEST_NAME else None
 
 
 def key(letter: DeadLetter) -> bytes:

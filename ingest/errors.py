@@ -3,6 +3,7 @@
 None of them carries a text of the message at fault: a plate or a key in an exception would end in a log.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from schemas.deadletters import Reason
@@ -55,6 +56,19 @@ class Refuse(IngestError):
 
 class PublishError(Refuse):
     """The broker has refused one record for good (too large, not authorised); the others are unaffected."""
+
+
+class TooLarge(PublishError):
+    """This record is larger than its topic takes."""
+
+
+class Oversized(IngestError):
+    """Some of what was to be written is larger than its topic takes. Everything else of it is written."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        """Know the places of those in the list that was to be written, from 0."""
+        super().__init__(f"{len(places)} records are larger than their topic takes")
+        self.places = tuple(places)
 
 
 class Misconfigured(IngestError):

@@ -6,6 +6,9 @@ from collections.abc import Container, Sequence
 from ingest.errors import IngestError
 from schemas.deadletters import DeadLetter, Reason
 
+Mark = tuple[int, int, tuple[bool, ...]]
+"""A count as it stood: failures in a row, of the last messages, and which of these they were."""
+
 
 class TooManyFailures(IngestError):
     """So many messages could not be used that the fault is likely ours: nothing of this batch is committed."""
@@ -28,6 +31,15 @@ class Failures:
         for one in made:
             if one is not None:
                 self._count(any(isinstance(part, DeadLetter) and part.reason in self._reasons for part in one))
+
+    def mark(self) -> Mark:
+        """Return where the count stands, for `back`."""
+        return self._in_a_row, self._of_last, tuple(self._last)
+
+    def back(self, mark: Mark) -> None:
+        """Forget what was counted since a mark."""
+        self._in_a_row, self._of_last, last = mark
+        self._last = deque(last)
 
     def _count(self, failed: bool) -> None:
         self._in_a_row = self._in_a_row + 1 if failed else 0

@@ -19,8 +19,9 @@ class Publisher(Protocol):
     async def publish(self, topic: str, items: Sequence[tuple[bytes, bytes]]) -> list[PublishError | None]:
         """Write (key, value) records; return one result an item, in their order, once all are acknowledged.
 
-        None means that every in-sync replica has the record. Records of one key keep their order. Raises Unavailable
-        if the broker does not answer in time: then any part of the items may have been written.
+        None means that every in-sync replica has the record, TooLarge that its topic takes none of this size. Records
+        of one key keep their order. Raises Unavailable if the broker does not answer in time: then any part of the
+        items may have been written.
         """
         ...
 
@@ -203,6 +204,7 @@ class Sink(Protocol[Item]):
     async def write(self, items: Sequence[Item]) -> None:
         """Write all items, durably, and idempotently: the same items written again change nothing that is read.
 
-        Raises Unavailable if that is not known to have happened, Misconfigured if a human must mend something first.
+        Raises Unavailable if that is not known to have happened, Misconfigured if a human must mend something first,
+        and Oversized if some are too large, and all others were written.
         """
         ...

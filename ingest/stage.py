@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import structlog
 
 from ingest import deadletter
-from ingest.errors import SetAside
+from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
 from ingest.ports import Fetched, Kept, Message, Part, Place, Sink, Source
@@ -29,7 +29,7 @@ In = TypeVar("In", bound=Detection | Sighting)
 Out = TypeVar("Out")
 Taken = TypeVar("Taken", contravariant=True)
 
-FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
+FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera", "too_large"})
 """Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
 
 STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
@@ -139,20 +139,50 @@ class Stage(Runner, Generic[In, Out]):
         if self._poisons:
             _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
             self._poisons.clear()
+        before = self._failures.mark()
         self._failures.watch(made)
         items, letters = _sorted(made)
-        if letters:
-            await self._through_outages(lambda: self._letters.write(letters))
-        if items:
-            await self._through_outages(lambda: self._sink.write(items))
+        too_large = await self._write(self._sink, [item for _, item in items])
+        if too_large:
+            over = {items[at][0] for at in too_large}
+            made = [
+                (self._set_aside(item, SetAside("too_large")),) if at in over else one
+                for at, (item, one) in enumerate(zip(decoded, made, strict=True))
+            ]
+            _LOG.error("too_large", stage=self._work.name, messages=len(over))
+            self._failures.back(before)
+            self._failures.watch(made)
+            _, letters = _sorted(made)
+        await self._set_down(letters)
         if not await self._commit(fetched, self._kept(fetched)):
             return
-        self.counts.written += len(items)
+        self.counts.written += len(items) - len(too_large)
         self.counts.dead_letters += len(letters)
         self.counts.again += sum(one is None for one in made)
         self.counts.dropped += sum(
             outcome is None and one is not None for outcome, one in zip(outcomes, made, strict=True)
         )
+
+    async def _set_down(self, letters: Sequence[DeadLetter]) -> None:
+        """Write letters; one that is too large itself is shortened. Raises Misconfigured if that is too long, too."""
+        too_large = await self._write(self._letters, letters)
+        if await self._write(self._letters, [deadletter.shortened(letters[at]) for at in too_large]):
+            raise Misconfigured("the topic of dead letters takes not even short ones")
+
+    async def _write(self, sink: Sink[Any], items: Sequence[object]) -> Sequence[int]:
+        """Write items; return the places of those that are too large for it."""
+        too_large: Sequence[int] = ()
+
+        async def attempt() -> None:
+            nonlocal too_large
+            try:
+                await sink.write(items)
+            except Oversized as error:
+                too_large = error.places
+
+        if items:
+            await self._through_outages(attempt)
+        return too_large
 
     def _done(self) -> Mapping[str, int]:
         return vars(self.counts)
@@ -236,15 +266,16 @@ class Stage(Runner, Generic[In, Out]):
         return deadletter.of_sighting(self._work.name, reason, item, self._clock())
 
 
-def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[Out], list[DeadLetter]]:
-    items: list[Out] = []
+def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[tuple[int, Out]], list[DeadLetter]]:
+    """Return the items, each with the place of the message that it comes of, and the letters."""
+    items: list[tuple[int, Out]] = []
     letters: list[DeadLetter] = []
-    for several in made:
+    for at, several in enumerate(made):
         for one in several or ():
             if isinstance(one, DeadLetter):
                 letters.append(one)
             else:
-                items.append(one)
+                items.append((at, one))
     return items, letters
 
 

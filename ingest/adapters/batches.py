@@ -20,7 +20,7 @@ from aiokafka.errors import (
 )
 
 from ingest.adapters.broker import Broker
-from ingest.errors import Misconfigured, Unavailable
+from ingest.errors import Misconfigured, Oversized, TooLarge, Unavailable
 from ingest.ports import Fetched, Kept, Publisher
 from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
@@ -264,11 +264,17 @@ class TopicSink(Generic[T]):
         self._key = key
 
     async def write(self, items: Sequence[T]) -> None:
-        """Write all items and await every acknowledgement. Raises Unavailable, or Misconfigured if one is refused."""
+        """Write all items and await every acknowledgement.
+
+        Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
+        """
         results = await self._publisher.publish(self._topic, [(self._key(item), wire.encode(item)) for item in items])
-        refused = [result for result in results if result is not None]
+        too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
+        refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
         if refused:
             raise Misconfigured(f"the broker refuses {len(refused)} records of {self._topic}: {refused[0]}")
+        if too_large:
+            raise Oversized(too_large)
 
 
 def sighting_key(sighting: Sighting) -> bytes:

@@ -1,6 +1,7 @@
 """The publisher on Apache Kafka: an idempotent producer, every in-sync replica's acknowledgement awaited."""
 
 import asyncio
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -17,7 +18,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingest.adapters.broker import Broker
-from ingest.errors import PublishError, Unavailable
+from ingest.errors import PublishError, TooLarge, Unavailable
 from schemas import topics
 
 BATCH_BYTES: Final = 256 * 1024
@@ -31,12 +32,11 @@ DOUBTFUL_PATIENCE_S: Final = 1.0
 
 STOP_S: Final = 5.0
 
-_REFUSED: Final = (
-    InvalidMessageError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    TopicAuthorizationFailedError,
-)
+RECORD_BYTES: Final = 32
+"""What a record has at the most beside its key and value."""
+
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+_REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 
 Record = tuple[bytes, bytes]
 Sent = tuple["asyncio.Future[Any]", list[int]]
@@ -53,6 +53,8 @@ class KafkaPublisher:
         self._partition_of = DefaultPartitioner()
         self._doubtful = False
         self._renewing = asyncio.Lock()
+        # Of topics that have refused a batch for its size: how many bytes a batch may have from then on.
+        self._batch_bytes: dict[str, int] = {}
         # One at a time hands a batch over to a partition. The client's own queue lets all who wait race for each free
         # place, and takes the time since the first race off their patience at every further one.
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -78,51 +80,91 @@ class KafkaPublisher:
 
     async def publish(self, topic: str, items: Sequence[Record]) -> list[PublishError | None]:
         """See `ports.Publisher.publish`."""
-        producer = self._producer
-        if producer is None:
-            raise Unavailable("the publisher is not started")
         patience = min(self._timeout_s, DOUBTFUL_PATIENCE_S) if self._doubtful else self._timeout_s
         results: list[PublishError | None] = [None] * len(items)
+        waiting = _fitting(topic, items, results)
         try:
             async with asyncio.timeout(patience):
-                await self._write(producer, topic, items, results)
+                while waiting:
+                    waiting = await self._write(topic, items, waiting, results)
         except TimeoutError:
             self._doubtful = True
             raise Unavailable("no acknowledgement in time") from None
-        except KafkaError as error:
-            # The producer has numbered records that were not written: no broker takes what follows them. A new one
-            # begins to count afresh.
-            await self._renew(producer)
-            if not isinstance(error, _REFUSED):
-                raise Unavailable(type(error).__name__) from None
         self._doubtful = False
         return results
 
     async def _write(
-        self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], results: list[PublishError | None]
-    ) -> None:
-        """Write items and fill in `results`. Raises the first KafkaError after the fate of every item is known."""
-        fitting = _fitting(topic, items, results)
-        if len(fitting) <= FEW:
-            sent = [(await producer.send(topic, items[at][1], key=items[at][0]), [at]) for at in fitting]
-        else:
-            parts = (await self._by_partition(producer, topic, items, fitting)).items()
-            batches = [self._send_batches(producer, topic, partition, items, part) for partition, part in parts]
-            sent = [one for some in await asyncio.gather(*batches) for one in some]
+        self, topic: str, items: Sequence[Record], places: Sequence[int], results: list[PublishError | None]
+    ) -> list[int]:
+        """Write the items of these places, and fill in `results`; return the places of those to be written again.
+
+        These are the ones whose batch was refused for its size, and what could not follow it. Raises Unavailable.
+        """
+        producer = self._producer
+        if producer is None:
+            raise Unavailable("the publisher is not started")
+        try:
+            sent, own = await self._sent(producer, topic, items, places)
+        except KafkaError as error:
+            await self._renew(producer)
+            raise Unavailable(type(error).__name__) from None
         await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
-        failed = [(error, members) for future, members in sent if (error := future.exception()) is not None]
-        for error, members in failed:
+        failed = [(fault, members) for future, members in sent if (fault := future.exception()) is not None]
+        if not failed:
+            return []
+        # The producer has numbered records that were not written: no broker takes what follows them. A new one
+        # begins to count afresh.
+        await self._renew(producer)
+        if any(isinstance(fault, _TOO_LARGE) for fault, _ in failed):
+            return self._smaller(topic, items, failed, own, results)
+        for fault, members in failed:
+            if not isinstance(fault, _REFUSED):
+                raise Unavailable(type(fault).__name__)
             for at in members:
-                results[at] = PublishError(type(error).__name__)
-        for error, _ in sorted(failed, key=lambda pair: isinstance(pair[0], _REFUSED)):
-            raise error
+                results[at] = PublishError(type(fault).__name__)
+        return []
+
+    async def _sent(
+        self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], places: Sequence[int]
+    ) -> tuple[list[Sent], bool]:
+        """Hand items over to the producer; say too whether each batch holds no others than ours."""
+        if len(places) <= FEW and topic not in self._batch_bytes:
+            return [(await producer.send(topic, items[at][1], key=items[at][0]), [at]) for at in places], False
+        parts = (await self._by_partition(producer, topic, items, places)).items()
+        batches = [self._send_batches(producer, topic, partition, items, part) for partition, part in parts]
+        return [one for some in await asyncio.gather(*batches) for one in some], True
+
+    def _smaller(
+        self,
+        topic: str,
+        items: Sequence[Record],
+        failed: Sequence[tuple[BaseException, list[int]]],
+        own: bool,
+        results: list[PublishError | None],
+    ) -> list[int]:
+        """Halve the batches of a topic that takes no larger ones; return what is to be written again, in order.
+
+        A record that was refused alone is too large for good. What stood behind a refused batch may be written before
+        it, once a topic: that its key's order holds is given up there, rather than a record.
+        """
+        again: list[int] = []
+        most = self._batch_bytes.get(topic, BATCH_BYTES)
+        for error, members in failed:
+            if isinstance(error, _TOO_LARGE) and own:
+                if len(members) == 1:
+                    results[members[0]] = TooLarge(type(error).__name__)
+                    continue
+                most = min(most, sum(len(items[at][0]) + len(items[at][1]) for at in members) // 2)
+            again += members
+        self._batch_bytes[topic] = most
+        return sorted(again)
 
     async def _send_batches(
         self, producer: AIOKafkaProducer, topic: str, partition: int, items: Sequence[Record], part: Sequence[int]
     ) -> list[Sent]:
         """Hand one partition's items over in full batches, in order; return their futures."""
         sent: list[Sent] = []
-        for builder, members in _batches(producer, items, part):
+        for builder, members in _batches(producer, items, part, self._batch_bytes.get(topic, BATCH_BYTES)):
             async with self._turns[topic, partition]:
                 sent.append((await producer.send_batch(builder, topic, partition=partition), members))
         return sent
@@ -173,19 +215,21 @@ def _fitting(topic: str, items: Sequence[Record], results: list[PublishError | N
         if len(key) + len(value) <= limit:
             fitting.append(at)
         else:
-            results[at] = PublishError("too large")
+            results[at] = TooLarge("too large")
     return fitting
 
 
 def _batches(
-    producer: AIOKafkaProducer, items: Sequence[Record], part: Sequence[int]
+    producer: AIOKafkaProducer, items: Sequence[Record], part: Sequence[int], most: int
 ) -> Iterator[tuple[BatchBuilder, list[int]]]:
-    """Yield full batches of items, each with the places of its items."""
+    """Yield full batches of items, each with the places of its items; one of several items has at most `most` bytes."""
+    most = most if most < BATCH_BYTES else sys.maxsize  # the builder itself holds to the latter
     builder = producer.create_batch()
     members: list[int] = []
     for at in part:
         key, value = items[at]
-        if builder.append(key=key, value=value, timestamp=None) is None:
+        full = bool(members) and builder.size() + len(key) + len(value) + RECORD_BYTES > most
+        if full or builder.append(key=key, value=value, timestamp=None) is None:
             yield builder, members
             builder, members = producer.create_batch(), []
             builder.append(key=key, value=value, timestamp=None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ingest.adapters.cameras import CameraTable
-from ingest.errors import PublishError, Unavailable
+from ingest.errors import PublishError, TooLarge, Unavailable
 from ingest.ports import NewCrop, Removed
 from schemas import topics, wire
 from schemas.cameras import Camera
@@ -30,7 +30,9 @@ class MemoryPublisher:
         if not self.available:
             raise Unavailable("switched off")
         limit = topics.load(topic).max_message_bytes - 512
-        results = [None if len(key) + len(value) <= limit else PublishError("too large") for key, value in items]
+        results: list[PublishError | None] = [
+            None if len(key) + len(value) <= limit else TooLarge("too large") for key, value in items
+        ]
         kept = [item for item, error in zip(items, results, strict=True) if error is None]
         self.records.setdefault(topic, []).extend(kept)
         return results

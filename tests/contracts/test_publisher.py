@@ -8,7 +8,7 @@ import pytest
 
 from ingest.adapters.kafka import BATCH_BYTES, KafkaPublisher
 from ingest.adapters.memory import MemoryPublisher
-from ingest.errors import PublishError, Unavailable
+from ingest.errors import TooLarge, Unavailable
 from ingest.ports import Publisher
 from schemas import topics
 from services.demo.kafka import Kafka
@@ -71,7 +71,7 @@ async def test_records_of_one_key_keep_their_order(subject: Subject) -> None:
 async def test_one_record_too_large_does_not_harm_the_others(subject: Subject, others: int) -> None:
     items = [(b"cam-1", b"small")] * others
     results = await subject.publisher.publish(topics.DETECTIONS, [*items, (b"cam-1", TOO_LARGE), *items])
-    assert [type(result) for result in results] == [type(None)] * others + [PublishError] + [type(None)] * others
+    assert [type(result) for result in results] == [type(None)] * others + [TooLarge] + [type(None)] * others
     assert len(await subject.read()) == 2 * others
 
 
@@ -93,9 +93,31 @@ async def test_what_the_broker_refuses_is_said_and_the_next_is_written(kafka: Ka
         ):
             for count in (1, 10):
                 refused = await publisher.publish(topics.DETECTIONS, [(b"cam-1", b"x" * 3000)] * count)
-                assert all(isinstance(result, PublishError) for result in refused)
+                assert [type(result) for result in refused] == [TooLarge] * count
                 assert await publisher.publish(topics.DETECTIONS, [(b"cam-1", b"small")]) == [None]
             assert await written.records() == [(b"cam-1", b"small")] * 2
+    finally:
+        await make_topics(kafka.bootstrap)
+
+
+@pytest.mark.parametrize("count", [3, 40, 400])
+async def test_a_topic_that_takes_less_than_we_send_gets_all_that_it_can_take(kafka: Kafka, count: int) -> None:
+    """The broker refuses a batch whole: whatever is not at fault goes again, in batches that it takes."""
+    await make_topics(kafka.bootstrap)
+    await set_configs(kafka.bootstrap, topics.DETECTIONS, {"max.message.bytes": "2000"})
+    items = [(f"cam-{number % 3}".encode(), str(number).encode() * 100) for number in range(count)]
+    items[count // 2] = (b"cam-1", b"x" * 3000)
+    try:
+        async with (
+            KafkaPublisher(kafka.bootstrap, timeout_s=60) as publisher,
+            tail(kafka.bootstrap, topics.DETECTIONS) as written,
+        ):
+            for _ in range(2):
+                results = await publisher.publish(topics.DETECTIONS, items)
+                assert {at for at, result in enumerate(results) if result is not None} == {count // 2}
+                assert isinstance(results[count // 2], TooLarge)
+            expected = items[: count // 2] + items[count // 2 + 1 :]
+            assert sorted(await written.records()) == sorted(expected * 2)
     finally:
         await make_topics(kafka.bootstrap)
 

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.adapters.registry import KafkaRegistry
 from ingest.errors import Misconfigured
-from schemas import topics
+from schemas import topics, wire
 from schemas.detections import Attribute, Candidate
 from schemas.sightings import Trait
 from services import enricher, indexer
@@ -16,7 +16,7 @@ from tests.support import stages
 from tests.support.cameras import camera
 from tests.support.detections import detection
 from tests.support.flow import ENRICHER, INDEXER, Flow, lately
-from tests.support.topics import write
+from tests.support.topics import make_topics, set_configs, write
 from tests.support.wait import until, until_async
 
 
@@ -203,3 +203,21 @@ async def test_two_indexers_share_the_work_and_lose_none_of_it(flow: Flow) -> No
     assert second.counts.written > 0
     rows = await flow.rows()
     assert sorted(row["pass_id"] for row in rows) == sorted(item.pass_id for item in items)
+
+
+async def test_a_read_too_large_for_the_broker_is_a_dead_letter_and_costs_no_other(flow: Flow) -> None:
+    """The broker itself refuses: somebody has made its limits smaller than the files say."""
+    large = flow.detection(3, candidates=tuple(Candidate(plate="A" * 2000, confidence=0.5) for _ in range(8)))
+    items = [large if number == 3 else flow.detection(number) for number in range(30)]
+    await stages.put_detections(flow.publisher, items)
+    await set_configs(flow.kafka.bootstrap, topics.SIGHTINGS, {"max.message.bytes": "4000"})
+    await set_configs(flow.kafka.bootstrap, topics.DEAD_LETTERS, {"max.message.bytes": "4000"})
+    try:
+        await flow.enriched()
+        rows = await flow.indexed()
+    finally:
+        await make_topics(flow.kafka.bootstrap)
+    assert {row["pass_id"] for row in rows} == {item.event_id for item in items} - {large.event_id}
+    [letter] = await stages.letters(flow.dead_letters, "enricher")
+    assert (letter.reason, letter.camera_id, letter.detection) == ("too_large", flow.camera.camera_id, None)
+    assert letter.size_bytes == len(wire.encode(large))

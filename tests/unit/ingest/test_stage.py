@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
-from ingest.errors import Misconfigured, Unavailable
+from ingest.errors import Misconfigured, Oversized, Unavailable
 from ingest.ports import Fetched, Kept
 from ingest.stage import Limits, Stage, Work
 from schemas import wire
@@ -388,6 +388,79 @@ async def test_a_function_that_forgets_an_item_is_an_error() -> None:
     rig.put(detection(0), detection(1))
     with pytest.raises(AssertionError, match="one outcome for each item"):
         await rig.drain()
+
+
+class Narrow(MemorySink[Any]):
+    """A sink that takes nothing whose plate, or letter of a detection whose plate, is too long for it."""
+
+    def __init__(self, longest: int) -> None:
+        super().__init__()
+        self.longest = longest
+
+    async def write(self, items: Sequence[Any]) -> None:
+        places = [at for at, item in enumerate(items) if self._is_too_long(item)]
+        await super().write([item for at, item in enumerate(items) if at not in places])
+        if places:
+            raise Oversized(places)
+
+    def _is_too_long(self, item: Any) -> bool:
+        read = item.detection if isinstance(item, DeadLetter) else item
+        return len("" if read is None else read.plate_raw or "") > self.longest
+
+
+def narrowed(rig: Rig, *, items: int, letters: int) -> Rig:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InMemory)
+        rig.sink = rig.stage._sink = Narrow(items)
+        rig.letters = rig.stage._letters = Narrow(letters)
+    return rig
+
+
+LONG = {3: "X" * 100, 11: "Y" * 100}
+
+
+async def test_what_is_too_large_to_be_written_is_a_dead_letter_and_the_rest_is_written() -> None:
+    rig = narrowed(Rig(), items=50, letters=1000)
+    items = [detection(number, plate_raw=LONG.get(number, "ABC")) for number in range(20)]
+    rig.put(*items, b"no message")
+    with capture_logs() as logs:
+        await rig.drain()
+    assert sorted(rig.sink.items, key=lambda item: item.captured_at) == [
+        item for number, item in enumerate(items) if number not in LONG
+    ]
+    assert sorted(letter.reason for letter in rig.letters.items) == ["too_large", "too_large", "undecodable"]
+    assert {letter.detection for letter in rig.letters.items} == {items[3], items[11], None}
+    assert (rig.stage.counts.written, rig.stage.counts.dead_letters) == (18, 3)
+    assert [line["messages"] for line in logs if line["event"] == "too_large"] == [2]
+    assert "XXX" not in str(logs)
+
+
+async def test_a_letter_that_is_too_large_itself_is_shortened_and_not_lost() -> None:
+    rig = narrowed(Rig(), items=50, letters=50)
+    items = [detection(number, plate_raw=LONG.get(number, "ABC")) for number in range(20)]
+    rig.put(*items)
+    await rig.drain()
+    assert [(letter.reason, letter.camera_id, letter.detection) for letter in rig.letters.items] == [
+        ("too_large", "cam-1", None)
+    ] * 2
+    assert {letter.size_bytes for letter in rig.letters.items} == {len(wire.encode(items[3]))}
+    assert rig.topic.lag() == 0
+
+
+async def test_a_topic_of_letters_that_takes_none_at_all_ends_the_worker() -> None:
+    rig = narrowed(Rig(), items=-1, letters=-1)
+    rig.put(detection())
+    with pytest.raises(Misconfigured, match="dead letters"):
+        await rig.drain()
+    assert rig.topic.lag() == 1
+
+
+async def test_a_topic_that_takes_nothing_ends_the_worker_instead_of_being_drained_into_dead_letters() -> None:
+    rig = narrowed(Rig(max_records=4), items=-1, letters=1000)
+    rig.put(*(detection(number) for number in range(12)))
+    with pytest.raises(Exception, match="more than 5 messages in a row"):
+        await rig.drain()
+    assert rig.topic.lag() == 8, "what came before the limit was set aside"
 
 
 async def _started(source: MemorySource) -> Fetched:
