@@ -29,6 +29,8 @@ CLOCK_BEHIND_S: Final = 900.0
 Outcome = Sighting | DeadLetter | None
 """What became of a detection; None: it must not be kept (any longer), and leaves no trace but a count."""
 
+_AHEAD: Final = timedelta(seconds=-CLOCK_AHEAD_S)
+_BEHIND: Final = timedelta(seconds=CLOCK_BEHIND_S)
 _EARTH_RADIUS_M: Final = 6_371_008.8
 
 
@@ -40,43 +42,76 @@ class Cameras(Protocol):
         ...
 
 
+class _Place:
+    """What all reads of a camera have in common in one batch, worked out once."""
+
+    __slots__ = ("camera", "cutoff", "cutoffs", "is_ephemeral", "no_plate_key", "owner", "position")
+
+    def __init__(self, camera: Camera | None, cutoffs: "_Cutoffs") -> None:
+        self.camera = camera
+        self.cutoffs = cutoffs
+        self.owner = camera.owner if camera is not None else None
+        # Its reads may not be kept: it may have been standard when a read came in.
+        self.is_ephemeral = camera is not None and camera.handling == "ephemeral"
+        if camera is not None:
+            self.cutoff = cutoffs.of(camera.owner)
+            self.position = Position(latitude=camera.latitude, longitude=camera.longitude)
+            self.no_plate_key = no_plate_key(camera.camera_id)
+
+    def is_expired(self, detection: Detection) -> bool:
+        """Say whether a read is past its owner's days; where registry and message differ, the stricter one's."""
+        if detection.owner == self.owner:
+            return detection.captured_at <= self.cutoff
+        cutoff = self.cutoffs.of(detection.owner)
+        return detection.captured_at <= (cutoff if self.camera is None else max(cutoff, self.cutoff))
+
+
+class _Cutoffs:
+    """The time up to which the reads of each owner are past its days."""
+
+    def __init__(self, rules: OwnerRules, now: datetime) -> None:
+        self._rules, self._now = rules, now
+        self._known: dict[str, datetime] = {}
+
+    def of(self, owner: str) -> datetime:
+        found = self._known.get(owner)
+        if found is None:
+            found = self._known[owner] = self._now - timedelta(days=self._rules.days(owner))
+        return found
+
+
 def enrich(cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]) -> list[Outcome]:
     """Return what became of each detection, in order."""
-    return [_one(cameras, rules, now, detection) for detection in batch]
+    cutoffs = _Cutoffs(rules, now)
+    places: dict[str, _Place] = {}
+    outcomes: list[Outcome] = []
+    for detection in batch:
+        place = places.get(detection.camera_id)
+        if place is None:
+            place = places[detection.camera_id] = _Place(cameras.get(detection.camera_id), cutoffs)
+        outcomes.append(_one(place, now, detection))
+    return outcomes
 
 
-def _one(cameras: Cameras, rules: OwnerRules, now: datetime, detection: Detection) -> Outcome:
-    camera = cameras.get(detection.camera_id)
+def _one(place: _Place, now: datetime, detection: Detection) -> Outcome:
     # Before everything else: a dead letter would be a trace of a read that must not be kept.
-    if _expired(detection, camera, rules, now) or _is_ephemeral(camera):
+    if place.is_expired(detection) or place.is_ephemeral:
         return None
+    camera = place.camera
     if camera is None:
         return _letter("unknown_camera", detection, now)
     if camera.owner != detection.owner:
         return _letter("wrong_owner", detection, now)
     if not camera.active:
         return _letter("retired_camera", detection, now)
-    return _sighting(detection, camera)
-
-
-def _is_ephemeral(camera: Camera | None) -> bool:
-    """Say whether a camera's reads may not be kept: it may have been standard when this one came in."""
-    return camera is not None and camera.handling == "ephemeral"
+    return _sighting(detection, camera, place)
 
 
 def _letter(reason: Reason, detection: Detection, now: datetime) -> DeadLetter:
     return deadletter.of_detection("enricher", reason, detection, now)
 
 
-def _expired(detection: Detection, camera: Camera | None, rules: OwnerRules, now: datetime) -> bool:
-    """Say whether a read is past the days of its owner; where registry and message differ, of the stricter one."""
-    days = rules.days(detection.owner)
-    if camera is not None and camera.owner != detection.owner:
-        days = min(days, rules.days(camera.owner))
-    return detection.captured_at <= now - timedelta(days=days)
-
-
-def _sighting(detection: Detection, camera: Camera) -> Sighting:
+def _sighting(detection: Detection, camera: Camera, place: _Place) -> Sighting:
     plate = normal_form(detection.plate_raw)
     region = regions.region(detection.region)
     make = normalise.make(detection.make)
@@ -86,7 +121,7 @@ def _sighting(detection: Detection, camera: Camera) -> Sighting:
         captured_at=detection.captured_at,
         received_at=detection.received_at,
         plate=plate,
-        plate_key=plate_key(plate) if plate is not None else no_plate_key(camera.camera_id),
+        plate_key=plate_key(plate) if plate is not None else place.no_plate_key,
         plate_raw=detection.plate_raw,
         plate_confidence=detection.plate_confidence,
         candidates=detection.candidates[:MAX_CANDIDATES],
@@ -94,7 +129,7 @@ def _sighting(detection: Detection, camera: Camera) -> Sighting:
         region_confidence=detection.region_confidence if region is not None else None,
         camera_id=camera.camera_id,
         owner=camera.owner,
-        position=Position(latitude=camera.latitude, longitude=camera.longitude),
+        position=place.position,
         timezone=camera.timezone,
         clock_uncertainty_s=camera.clock_uncertainty_s,
         skew_s=(detection.received_at - detection.claimed_at).total_seconds(),
@@ -122,7 +157,7 @@ def _doubts(
         doubts.append("clock_skew")
     if detection.position is not None and position_disagrees(detection.position, camera):
         doubts.append("position_disagrees")
-    if plate is not None and plates.form(plate, region) == "impossible":
+    if plate is not None and plates.is_impossible(plate, region):
         doubts.append("implausible_format")
     if camera.clock_use == "arrival":
         doubts.append("arrival_time")
@@ -131,8 +166,7 @@ def _doubts(
 
 def _clock_is_off(detection: Detection) -> bool:
     # The capture time is the claimed one after the camera's fixed offset: that offset alone is no doubt.
-    late_s = (detection.received_at - detection.captured_at).total_seconds()
-    return not -CLOCK_AHEAD_S <= late_s <= CLOCK_BEHIND_S
+    return not _AHEAD <= detection.received_at - detection.captured_at <= _BEHIND
 
 
 def position_disagrees(claimed: Position, camera: Camera) -> bool:

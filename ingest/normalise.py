@@ -43,25 +43,38 @@ def model(attribute: Attribute | None, of_make: Trait | None = None) -> tuple[Tr
     named, rest, whole = _model(attribute.value)
     make_said = of_make.value if of_make is not None and of_make.value != OTHER else None
     if named in ALSO_MODELS and named != make_said:
-        return _trait(attribute, whole, None), False
-    return _trait(attribute, rest, None), named is not None and make_said is not None and named != make_said
+        return _trait(attribute, whole), False
+    return _trait(attribute, rest), named is not None and make_said is not None and named != make_said
 
 
 def _worded(attribute: Attribute | None, kind: Kind) -> Trait | None:
     if attribute is None:
         return None
-    squeezed = squeeze(attribute.value)
+    found = _word(attribute.value, kind)
+    if found is None:
+        return None
+    word, ncic, said = found
+    return Trait(value=word, confidence=attribute.confidence, code=ncic, said=said)
+
+
+@lru_cache(maxsize=4096)
+def _word(value: str, kind: Kind) -> tuple[str, str | None, str | None] | None:
+    """Return the word of the vocabulary, its NCIC code, and what was said if it is another; None for no word."""
+    squeezed = squeeze(value)
     if squeezed in NOT_A_WORD or squeezed in NOTHING_SAID[kind]:
         return None
     word = spellings(kind).get(squeezed, OTHER)
-    return _trait(attribute, word, code(kind, word))
+    return word, code(kind, word), _different(value, word)
 
 
-def _trait(attribute: Attribute, word: str | None, ncic: str | None) -> Trait | None:
+def _trait(attribute: Attribute, word: str | None) -> Trait | None:
     if word is None:
         return None
-    said = None if word == attribute.value else _said(attribute.value)
-    return Trait(value=word, confidence=attribute.confidence, code=ncic, said=said)
+    return Trait(value=word, confidence=attribute.confidence, said=_different(attribute.value, word))
+
+
+def _different(value: str, word: str) -> str | None:
+    return None if word == value else _said(value)
 
 
 @lru_cache(maxsize=4096)

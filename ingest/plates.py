@@ -45,14 +45,26 @@ def series() -> Mapping[str, frozenset[str]]:
 @lru_cache(maxsize=4096)
 def form(plate: str, region: str | None) -> Form:
     """Return which form a plate (normal form) has among those of a region (ISO 3166, None if unknown)."""
-    country = (region or "")[:2]
-    rule = _rules().get(country) or _rules()[""]
+    rule = _rule(region)
     if not rule.shortest <= len(plate) <= rule.longest:
         return "impossible"
-    masks = series().get(region or "") or series().get(country, frozenset())
+    masks = series().get(region or "") or series().get((region or "")[:2], frozenset())
     if any(_fits(plate, mask) for mask in masks):
         return "standard"
     return "impossible" if rule.series_only else "possible"
+
+
+def is_impossible(plate: str, region: str | None) -> bool:
+    """Say whether a plate's form is `impossible`: where plates are of no known series alone, its length says it."""
+    rule = _rule(region)
+    if rule.series_only:
+        return form(plate, region) == "impossible"
+    return not rule.shortest <= len(plate) <= rule.longest
+
+
+@lru_cache(maxsize=1024)
+def _rule(region: str | None) -> _Rule:
+    return _rules().get((region or "")[:2]) or _rules()[""]
 
 
 def _fits(plate: str, mask: str) -> bool:

@@ -1,6 +1,8 @@
 """A detection: what a camera claims it saw. One message, frozen, never corrected in place.
 
 Only the fields named here leave a parser: vehicles only, no attribute of a person, no picture but by reference.
+
+The shapes are `gc=False`: they cannot hold themselves, so the garbage collector need not look at millions of them.
 """
 
 import hashlib
@@ -21,34 +23,34 @@ MAX_RAW_PLATE_LENGTH: Final = 32
 MAX_WORD_LENGTH: Final = 40
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reading that the camera thought possible, with its confidence from 0 to 1."""
 
     plate: str
     confidence: float
 
 
-class Attribute(msgspec.Struct, frozen=True, kw_only=True):
+class Attribute(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A word for the make, model, colour or body of a vehicle, with its confidence from 0 to 1 if one was given."""
 
     value: str
     confidence: float | None = None
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True):
+class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """WGS 84 degrees, as the camera claims; the registry stays the authority."""
 
     latitude: float
     longitude: float
 
 
-class Crop(msgspec.Struct, frozen=True, kw_only=True):
+class Crop(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The picture of the plate alone, by reference: the SHA-256 (hex) of its bytes, which lie outside the stream."""
 
     sha256: str
 
 
-class Detection(msgspec.Struct, frozen=True, kw_only=True):
+class Detection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One read as a camera claimed it: the value of the topic `detections`.
 
     `claimed_at` is the camera's own capture time, `received_at` when the gateway took the message; `captured_at` is

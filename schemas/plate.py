@@ -44,6 +44,9 @@ def normalise(raw: str | None) -> str | None:
     """
     if not raw:
         return None
+    if raw.isascii() and raw.isalnum():  # as nearly all are: nothing to fold, nothing to leave out
+        plate = raw.upper()
+        return plate if len(plate) <= MAX_PLATE_LENGTH and plate not in SENTINELS else None
     folded = unicodedata.normalize("NFKC", raw).upper().translate(_OTHER_ALPHABETS)
     kept = [char for char in folded if char.isalnum()]
     plate = "".join(kept)

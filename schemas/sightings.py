@@ -25,7 +25,7 @@ StoredDoubt = Literal[
 """Doubts that are known when a read is indexed. `lookalike` and `region_conflict` depend on the question."""
 
 
-class Trait(msgspec.Struct, frozen=True, kw_only=True):
+class Trait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The make, model, colour or body of a vehicle, with its confidence from 0 to 1 if one was given.
 
     `value` is a word of the closed list (`schemas.vocabulary`), but for a model, of which there is no list; `code` is
@@ -48,7 +48,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: str | None = None
 
 
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+class Sighting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The value of the topic `sightings` and a row of the index.
 
     `plate` is None for a vehicle without a readable plate; `plate_key` is then `~` and the camera's id. `skew_s` is

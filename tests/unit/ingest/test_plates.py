@@ -51,6 +51,7 @@ def test_forms(plate: str, region: str | None, form: str) -> None:
 @given(st.text(max_size=20), st.none() | st.sampled_from(["US", "US-MA", "GB", "DE", "nowhere", ""]))
 def test_any_text_has_a_form(plate: str, region: str | None) -> None:
     assert plates.form(plate, region) in {"standard", "possible", "impossible"}
+    assert plates.is_impossible(plate, region) == (plates.form(plate, region) == "impossible")
 
 
 def test_every_state_has_a_series_and_every_series_can_be_one_of_its_region() -> None:

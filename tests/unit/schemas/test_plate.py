@@ -58,5 +58,10 @@ def test_normalising_twice_changes_nothing_and_no_text_yields_a_key_of_an_unread
         assert not plate.plate_key(normal).startswith(plate.NO_PLATE_PREFIX)
 
 
+@given(st.from_regex(r"[A-Za-z0-9]{0,20}", fullmatch=True) | st.sampled_from(sorted(plate.SENTINELS)))
+def test_what_need_not_be_folded_has_the_form_of_what_must_be(text: str) -> None:
+    assert plate.normalise(text) == plate.normalise(f"-{text} ")
+
+
 def test_a_read_without_a_plate_is_keyed_by_its_camera() -> None:
     assert plate.no_plate_key("cam-mesa-001") == "~cam-mesa-001"
