@@ -88,6 +88,8 @@ def _channel(topic: Topic, shape: type[Any]) -> dict[str, Any]:
         },
         "x-compatibility": topic.compatibility,
         "x-segment-ms": topic.segment_ms,
+        "x-holds": topic.holds,
+        "x-at-most-ms": topic.at_most_ms,
     }
 
 

@@ -2,11 +2,26 @@
 
 from functools import cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
+
+Holds = Literal["plates", "numbers", "registry"]
+"""What may be read from a topic's records: of vehicles, of cameras by count, of cameras as they are registered."""
+
+
+class Deletion(NamedTuple):
+    """When brokers delete what is past its retention: their configuration, in milliseconds; of several, the longest.
+
+    They look at topics with `delete` alone every `log.retention.check.interval.ms`, at compacted ones with `delete`
+    after each pause of the cleaner (`log.cleaner.backoff.ms`), and remove a file `log.segment.delete.delay.ms` later.
+    """
+
+    check_interval_ms: int
+    cleaner_backoff_ms: int
+    delete_delay_ms: int
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +40,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retention_ms: int
     segment_ms: int
     delete_delay_ms: int | None = None
+    holds: Holds
+    at_most_ms: int
     max_message_bytes: int
     compression: Literal["producer", "uncompressed"] = "producer"
     value: str
@@ -50,6 +67,23 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             **delay,
         }
 
+    def longest_ms(self, deletion: Deletion) -> int | None:
+        """Return how long after it was appended a record can be on a broker's disk, at the worst; None: for good.
+
+        A record goes with the last one of its segment, once that is past its retention and a broker has looked, and the
+        file some time later. A broker that is down deletes nothing; that is in no sum.
+        """
+        if self.retention_ms < 0 or "delete" not in self.cleanup:
+            return None
+        delay_ms = deletion.delete_delay_ms if self.delete_delay_ms is None else self.delete_delay_ms
+        look_ms = deletion.check_interval_ms if self.cleanup == "delete" else deletion.cleaner_backoff_ms
+        return self.retention_ms + self.segment_ms + look_ms + delay_ms
+
+    def limit_ms(self, shortest_owner_ms: int) -> int | None:
+        """Return the shortest rule that applies, given the shortest retention of all owners; None if none does."""
+        rules = [self.at_most_ms] if self.at_most_ms >= 0 else []
+        return min(rules + [shortest_owner_ms] * (self.holds == "plates"), default=None)
+
 
 DETECTIONS: Final = "detections"
 SIGHTINGS: Final = "sightings"
@@ -64,6 +98,13 @@ INBOX: Final = "inbox"
 
 FAMILIES: Final = (INBOX,)
 """Topics of which there are many, one a member: `inbox.<network>`."""
+
+INTERNAL: Final = {
+    "__consumer_offsets": "groups, and how far each has read or written: numbers (schemas/offsets.py)",
+    "__transaction_state": "transactional ids and the partitions that their transactions touch",
+    "__share_group_state": "made for share groups, which nobody here uses",
+}
+"""Topics that brokers make for themselves, and what is in them: no key or value of anybody's record."""
 
 
 def inbox(network: str) -> str:

@@ -17,7 +17,7 @@ from ingest.adapters.batches import GroupSource
 from ingest.adapters.inboxes import Inboxes, group
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
-from ingest.adapters.topics import ensure_topics
+from ingest.adapters.upkeep import see_to
 from ingest.alarm import Alarm, Standing
 from ingest.errors import Unavailable
 from ingest.inbox import Inbox
@@ -159,8 +159,7 @@ def build(
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the networks' topics, then work off all of them until `stop` is set; the end of one is the end of all."""
     networks = needed(settings.networks, "networks")
-    for change in await ensure_topics(settings.broker(), [topics.inbox(network) for network in networks]):
-        structlog.get_logger().info("topics", change=change)
+    await see_to(settings.broker(), [topics.inbox(network) for network in networks], settings.owner_rules())
     measures = Measures(networks)
     lookout = Lookout(Inboxes(settings.broker(), networks), measures)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)

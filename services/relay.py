@@ -1,6 +1,7 @@
 """The relay: changes of the camera registry, from the database to the stream. Run it as `python -m services.relay`.
 
-It makes the topics first, and corrects what was changed on them by hand: retention is a promise.
+It makes the topics first, and corrects what was changed on them by hand: retention is a promise. It warns of topics
+that keep reads for longer than their rule, or an owner's, allows.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ from ingest import relay
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.outbox import Outbox
 from ingest.adapters.registry import KafkaRegistry
-from ingest.adapters.topics import ensure_topics
+from ingest.adapters.upkeep import see_to
 from ingest.errors import Unavailable
+from schemas import topics
 from services.observe import run_worker
 from services.settings import Settings, needed
 
@@ -85,8 +87,7 @@ def build(settings: Settings) -> Relay:
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the topics, then relay until `stop` is set."""
     relaying = build(settings)
-    for change in await ensure_topics(settings.broker()):
-        structlog.get_logger().info("topics", change=change)
+    await see_to(settings.broker(), topics.ALL, settings.owner_rules())
     await relaying.work(stop)
 
 

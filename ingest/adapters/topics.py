@@ -11,20 +11,20 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from ingest.adapters.broker import Broker
 from ingest.errors import Misconfigured, Unavailable
 from schemas import topics
-from schemas.topics import Topic
+from schemas.topics import Deletion, Topic
 
 COPIES: Final = 3
 """Replicas of a new topic, or as many as there are brokers."""
 
 
-async def ensure_topics(broker: Broker | str, names: Sequence[str] = topics.ALL) -> list[str]:
+async def ensure_topics(broker: Broker | str, names: Sequence[str | Topic] = topics.ALL) -> list[str]:
     """Make and correct topics; return what was changed, in words. Safe to run from several processes at once.
 
     Raises Unavailable if no broker answers, Misconfigured if a topic can't be made or has another number of partitions
     than its file says: a change of that moves keys to other partitions, so it is left to a human.
     """
     async with _admin(broker) as admin:
-        return await _ensure(admin, [topics.load(name) for name in names])
+        return await _ensure(admin, [topics.load(one) if isinstance(one, str) else one for one in names])
 
 
 async def partitions_of(broker: Broker | str, topic: str) -> list[int]:
@@ -45,15 +45,25 @@ async def check_interval_ms(broker: Broker | str) -> int:
 
     Raises Unavailable if no broker answers, or none may be asked.
     """
-    name = "log.retention.check.interval.ms"
+    return (await deletion(broker)).check_interval_ms
+
+
+async def deletion(broker: Broker | str) -> Deletion:
+    """Return when the brokers delete what is past its retention.
+
+    Raises Unavailable if no broker answers, or one does not tell.
+    """
+    names = ("log.retention.check.interval.ms", "log.cleaner.backoff.ms", "log.segment.delete.delay.ms")
     async with _admin(broker) as admin:
         brokers = (await admin.describe_cluster())["brokers"]
-        asked = [ConfigResource(ConfigResourceType.BROKER, str(one["node_id"]), {name: ""}) for one in brokers]
+        asked = [
+            ConfigResource(ConfigResourceType.BROKER, str(one["node_id"]), dict.fromkeys(names, "")) for one in brokers
+        ]
         found = [row for response in await admin.describe_configs(asked) for row in response.resources]
-    values = [int(entry[1]) for code, _, _, _, entries in found if code == 0 for entry in entries if entry[0] == name]
-    if len(values) != len(brokers):
-        raise Unavailable(f"the brokers do not tell {name}")
-    return max(values)
+    told = [{entry[0]: entry[1] for entry in entries} for code, _, _, _, entries in found if code == 0]
+    if len(told) != len(brokers) or any(name not in one for one in told for name in names):
+        raise Unavailable(f"the brokers do not tell {names[0]}")
+    return Deletion(*(max(int(one[name]) for one in told) for name in names))
 
 
 @asynccontextmanager

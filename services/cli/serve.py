@@ -49,9 +49,9 @@ SERVICES: Final[dict[str, str]] = {
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_NETWORKS (a JSON list), PLATETRAIL_OWNERS_FILE,
         PLATETRAIL_INSTANCE; /healthz, /readyz and /metrics are on PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT.""",
-    "relay": """Carry changes of the camera registry from the database to the stream.
+    "relay": """Carry changes of the camera registry from the database to the stream; make and check the topics.
 
-        Reads PLATETRAIL_DATABASE_URL (role platetrail_relay), PLATETRAIL_KAFKA_BOOTSTRAP.""",
+        Reads PLATETRAIL_DATABASE_URL (role platetrail_relay), PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE.""",
 }
 
 

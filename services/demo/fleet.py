@@ -112,7 +112,7 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
         "indexer": stream,
         "matcher": stream,
         "health": stream,
-        "relay": stream,
+        "relay": {**stream, **rules},
         "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE")},
         "search": {
             **rules,

@@ -1,6 +1,7 @@
 """Every topic's file, its golden messages, and the codec hold together; a breaking change of a shape fails here."""
 
 import importlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ import msgspec
 import pytest
 
 import schemas
+from ingest.adapters.upkeep import too_long
 from schemas import ephemeral, topics, wire
+from schemas.topics import Deletion
 from services.cli.serve import SERVICES
 from services.demo.places import DEPLOY
 
 ROOT = Path(schemas.__file__).parent
 EXAMPLES = sorted((ROOT / "examples").glob("*/v*/*.json"))
 SHORTEST_RULE_MS = 21 * 86_400_000  # several states: at most 21 days
-CHECK_AND_DELETE_MS = 300_000 + 60_000
+DEMO = Deletion(check_interval_ms=10_000, cleaner_backoff_ms=15_000, delete_delay_ms=10_000)
+DEFAULTS = Deletion(check_interval_ms=300_000, cleaner_backoff_ms=15_000, delete_delay_ms=60_000)
 
 
 def shape(name: str) -> type[Any]:
@@ -92,12 +96,48 @@ def test_a_field_that_a_reader_does_not_know_is_ignored() -> None:
     assert wire.decode(later, shape("cameras")) == wire.decode(golden, shape("cameras"))
 
 
-@pytest.mark.parametrize("name", [name for name in topics.ALL if name != topics.CAMERAS])
-def test_what_holds_reads_is_gone_before_the_shortest_rule(name: str) -> None:
+@pytest.mark.parametrize("name", [*topics.ALL, topics.inbox("front-range")])
+def test_every_topic_forgets_before_its_rule_or_is_the_registry(name: str) -> None:
     topic = topics.load(name)
-    assert topic.cleanup == "delete"
-    assert 0 < topic.retention_ms + topic.segment_ms + CHECK_AND_DELETE_MS <= SHORTEST_RULE_MS
     assert topic.configs()["message.timestamp.type"] == "LogAppendTime"
+    if topic.holds == "registry":
+        assert (topic.cleanup, topic.at_most_ms, topic.longest_ms(DEMO)) == ("compact", -1, None)
+        return
+    longest_ms = topic.longest_ms(DEMO)
+    assert longest_ms is not None
+    assert 0 < longest_ms <= topic.at_most_ms <= SHORTEST_RULE_MS
+
+
+@pytest.mark.parametrize("name", [name for name in topics.ALL if topics.load(name).at_most_ms == SHORTEST_RULE_MS])
+def test_what_has_days_forgets_in_time_by_kafkas_own_defaults(name: str) -> None:
+    assert (topics.load(name).longest_ms(DEFAULTS) or SHORTEST_RULE_MS + 1) <= SHORTEST_RULE_MS
+
+
+def test_the_sum_is_of_four_parts_and_compacted_topics_are_looked_at_by_the_cleaner() -> None:
+    topic = msgspec.structs.replace(topics.load(topics.DETECTIONS), retention_ms=1000, segment_ms=200)
+    told = Deletion(check_interval_ms=30, cleaner_backoff_ms=50, delete_delay_ms=4)
+    change = msgspec.structs.replace
+    assert topic.longest_ms(told) == 1234
+    assert change(topic, delete_delay_ms=1).longest_ms(told) == 1231
+    assert change(topic, cleanup="compact,delete").longest_ms(told) == 1254
+    assert change(topic, cleanup="compact").longest_ms(told) is None
+    assert change(topic, retention_ms=-1).longest_ms(told) is None
+
+
+def test_an_owners_shorter_rule_applies_to_plates_alone() -> None:
+    day, holding = timedelta(days=1), [topics.load(name) for name in topics.ALL]
+    limits = {topic.topic: topic.limit_ms(day // timedelta(milliseconds=1)) for topic in holding}
+    assert limits[topics.DETECTIONS] == 86_400_000
+    assert limits[topics.EPHEMERAL] == 110_000
+    assert limits[topics.CAMERA_HEALTH] == SHORTEST_RULE_MS
+    assert limits[topics.CAMERAS] is None
+    assert [topic.topic for topic, *_ in too_long(holding, DEMO, timedelta(days=21))] == []
+    short = [topic.topic for topic, *_ in too_long(holding, DEMO, day)]
+    assert short == [topics.DETECTIONS, topics.SIGHTINGS, topics.DEAD_LETTERS]
+    seldom = [topic.topic for topic, *_ in too_long(holding, DEFAULTS, timedelta(days=21))]
+    assert seldom == [topics.EPHEMERAL], "Kafka's own default is too long"
+    for_good = msgspec.structs.replace(topics.load(topics.SIGHTINGS), cleanup="compact")
+    assert list(too_long([for_good], DEMO, day)) == [(for_good, None, 86_400_000)]
 
 
 def test_reads_that_may_not_be_kept_are_gone_within_three_minutes_of_their_capture() -> None:
@@ -111,6 +151,8 @@ def test_reads_that_may_not_be_kept_are_gone_within_three_minutes_of_their_captu
     assert ephemeral.longest_s(interval_ms) < ephemeral.LIMIT_S == 3 * 60
     assert ephemeral.longest_s(300_000) > ephemeral.LIMIT_S, "Kafka's own default is too long"
     assert topic.retention_ms >= ephemeral.MATCHED_WITHIN_S * 1000
+    before_it_s = ephemeral.TAKEN_WITHIN_S + ephemeral.WAITING_S
+    assert topic.at_most_ms == 1000 * (ephemeral.LIMIT_S - before_it_s)
     assert topic.configs()["file.delete.delay.ms"] == "1000"
     assert (topic.producers, topic.consumers) == (("gateway",), ("matcher",))
 
@@ -119,7 +161,7 @@ def test_what_a_network_writes_is_gone_within_a_quarter_of_an_hour_and_read_by_t
     inbox = topics.load(topics.inbox("front-range"))
     assert inbox.topic == "inbox.front-range"
     assert inbox.retention_ms == 600_000
-    assert inbox.retention_ms + inbox.segment_ms + 120_000 <= 15 * 60_000
+    assert inbox.at_most_ms == 15 * 60_000
     assert inbox.configs()["compression.type"] == "uncompressed"
     assert (inbox.producers, inbox.consumers) == ((), ("inbox",))
 
