@@ -20,7 +20,7 @@ LOCK := deploy/requirements-dev.txt
 COMPILE := ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
-.PHONY: help venv demo test check contracts format faults bench-gateway lock clean
+.PHONY: help venv demo test check contracts format faults bench-gateway bench-ingest lock clean
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ faults: venv  ## only the tests that break things: killed workers, stopped serve
 
 bench-gateway: venv  ## detections a second, against producer and web server alone (ARGS=--help)
 	@$(BIN)/python -m tests.bench.gateway $(ARGS)
+
+bench-ingest: venv  ## reads a second from Kafka into the index, against bare loops (ARGS=--help)
+	@$(BIN)/python -m tests.bench.ingest $(ARGS)
 
 lock: venv  ## resolve the dependencies into hash-checked requirements (needs the package index)
 	@cd deploy && $(COMPILE) ../pyproject.toml -o requirements.txt

@@ -25,14 +25,23 @@ CONFIG = DEPLOY / "postgres"
 class Postgres:
     """A running cluster. Made by `start`; data, superuser's password and log are in `folder`."""
 
-    def __init__(self, folder: Path, *, port: int, passwords: Mapping[str, str], bindir: Path) -> None:
-        """Know the cluster's folder, port and passwords; `restart` starts it."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        passwords: Mapping[str, str],
+        bindir: Path,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Know the cluster's folder, port, passwords and settings of its own; `restart` starts it."""
         self.folder = folder
         self.host = "127.0.0.1"
         self.port = port
         self.bindir = bindir
         self.log_file = folder / "postgres.log"
         self._passwords = dict(passwords)
+        self._options = dict(options or {})
         self._password_file = folder / "superuser.password"
         self._child: Child | None = None
 
@@ -103,6 +112,7 @@ class Postgres:
                 *("-D", str(self.folder / "data"), "-p", str(self.port)),
                 *("-c", f"config_file={CONFIG / 'postgresql.conf'}"),
                 *("-c", f"hba_file={CONFIG / 'pg_hba.conf'}"),
+                *(f"--{name}={value}" for name, value in self._options.items()),
             ],
             log_file=self.log_file,
             cwd=self.folder,
@@ -163,17 +173,20 @@ def start(
     passwords: Mapping[str, str] | None = None,
     bindir: Path | None = None,
     log_file: Path | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Postgres:
     """Start a cluster on loopback TCP and wait until it serves (about 3 s the first time).
 
     `folder` keeps its data: a second start there finds the first one's databases, on a new port unless `port` names
     one. `passwords` are the roles' own, for `Postgres.url`. `bindir` names another PostgreSQL's programs than the
-    embedded 18, `log_file` another place for the log than the folder. Raises ChildError, with the last lines of the
-    log, if it does not start.
+    embedded 18, `log_file` another place for the log than the folder, `options` settings (`shared_buffers`) that differ
+    from those of `deploy/postgres/`. Raises ChildError, with the last lines of the log, if it does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    postgres = Postgres(folder, port=port or free_port(), passwords=passwords or {}, bindir=bindir or embedded())
+    postgres = Postgres(
+        folder, port=port or free_port(), passwords=passwords or {}, bindir=bindir or embedded(), options=options
+    )
     postgres.log_file = log_file or postgres.log_file
     postgres.initialise()
     postgres.restart()
