@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 
 from ingest.errors import PublishError
 from schemas.cameras import Camera
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Reason
 from schemas.offsets import Written
 
 
@@ -142,7 +142,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     `positions` are the offsets after the last message of each (topic, partition): what a commit of the batch says.
     `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised; `written` says of
     each partition of this one how far all was written when it was assigned. `idle_s`: partitions of which every
-    message was fetched, and for how many seconds none has come since.
+    message was fetched, and for how many seconds none has come since. `lag`: of each partition that the member has, how
+    many messages come after this batch, as far as the broker has said by now.
     """
 
     messages: Sequence[Message]
@@ -150,6 +151,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     written: Mapping[Place, Written] = msgspec.field(default_factory=dict)
     idle_s: Mapping[Place, float] = msgspec.field(default_factory=dict)
+    lag: Mapping[Place, int] = msgspec.field(default_factory=dict)
 
 
 class Part(Protocol):
@@ -208,3 +210,42 @@ class Sink(Protocol[Item]):
         and Oversized if some are too large, and all others were written.
         """
         ...
+
+
+Step = Literal["fetch", "decode", "function", "memory", "write", "letters", "commit"]
+"""What a worker does with a batch, in this order."""
+
+
+class Observer:
+    """What a worker tells of itself, batch by batch and never message by message, so that watching costs nothing.
+
+    A method returns at once and raises nothing. Those of this class itself do nothing.
+    """
+
+    def fetched(self, records: int) -> None:
+        """Hear of a batch of so many messages; it is `finished` later, after those before it."""
+
+    def empty(self) -> None:
+        """Hear that the broker was asked for messages and had none."""
+
+    def took(self, step: Step, seconds: float) -> None:
+        """Hear how long a step of a batch took, pauses while a part was away included."""
+
+    def finished(self, *, committed: bool) -> None:
+        """Hear that a batch is over: committed, or left to another member that has its partitions now."""
+
+    def made(self, *, written: int, dropped: int, again: int, letters: Mapping[Reason, int]) -> None:
+        """Hear what became of a committed batch, in messages: see `stage.Counts`; dead letters by their reason."""
+
+    def lag(self, behind: Mapping[Place, int]) -> None:
+        """Hear how many messages wait in each partition that the worker has; one that is not named is not its own."""
+
+    def expired(self, records: int) -> None:
+        """Hear of messages that the broker deleted before they were read."""
+
+    def waiting(self, *, begun: bool) -> None:
+        """Hear that an outage of a part has begun, or has ended."""
+
+
+UNOBSERVED: Final = Observer()
+"""Tells nobody."""

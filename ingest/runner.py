@@ -5,17 +5,18 @@ error that is not an outage ends the process: a worker that goes on after it los
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from ingest.errors import Misconfigured, Retry
-from ingest.ports import Fetched, Kept, Part, Place, Source
+from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Part, Place, Source, Step
 
 _LOG: Final = structlog.get_logger()
 
@@ -45,8 +46,20 @@ class Limits:
 class Runner(ABC):
     """One running worker. A kind of worker says what a batch leads to (`_work_off`), and what it has done (`_done`)."""
 
-    def __init__(self, name: str, source: Source, *, parts: Sequence[Part] = (), limits: Limits | None = None) -> None:
-        """Know what it calls itself and where it reads. `run` starts `parts` in this order, then the source."""
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        parts: Sequence[Part] = (),
+        limits: Limits | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
+        """Know what it calls itself, where it reads, and whom it tells of it.
+
+        `run` starts `parts` in this order, then the source.
+        """
+        self._observer = observer
         self._name = name
         self._source = source
         self._parts = (*parts, source)
@@ -84,13 +97,19 @@ class Runner(ABC):
         """Return what the worker has done since it started, for its log."""
 
     async def _step(self) -> None:
-        fetched = await self._source.fetch()
+        with self._timed("fetch"):
+            fetched = await self._source.fetch()
         if not fetched.messages and not fetched.idle_s:
+            self._observer.empty()
+            self._observer.lag(fetched.lag)
             return
+        self._observer.fetched(len(fetched.messages))
         _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
         async with self._source.holding(fetched) as ours:
             if ours:
                 await self._work_off(fetched)
+            else:
+                self._observer.finished(committed=False)
         if time.monotonic() - self._reported > self._limits.report_s:
             self._report()
 
@@ -99,13 +118,17 @@ class Runner(ABC):
 
         False if another worker has the partitions and does it again. Raises Misconfigured when that does not end.
         """
-        if not await self._source.commit(fetched, kept or {}):
+        with self._timed("commit"):
+            committed = await self._source.commit(fetched, kept or {})
+        self._observer.finished(committed=committed)
+        if not committed:
             _LOG.warning("commit_refused", reason="another worker has the partitions, and does the batch again")
             self._refused += 1
             if self._refused >= self._limits.refusals:
                 raise Misconfigured("no batch can be committed: another worker has the same PLATETRAIL_INSTANCE")
             return False
         self._refused = 0
+        self._observer.lag(fetched.lag)
         _LOG.debug("committed", positions=_by_partition(fetched))
         return True
 
@@ -123,11 +146,20 @@ class Runner(ABC):
                     raise
                 if not said:
                     _LOG.warning("waiting", stage=self._name, error=str(error))
+                    self._observer.waiting(begun=True)
                     said = True
             await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, self._limits.longest_wait_s)
         if said:
+            self._observer.waiting(begun=False)
             _LOG.info("back", stage=self._name)
+
+    @contextlib.contextmanager
+    def _timed(self, step: Step) -> Iterator[None]:
+        """Tell the observer how long a block took, unless it raises."""
+        began = time.perf_counter()
+        yield
+        self._observer.took(step, time.perf_counter() - began)
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -15,7 +15,7 @@ from ingest import deadletter
 from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
-from ingest.ports import Fetched, Kept, Message, Part, Place, Sink, Source
+from ingest.ports import UNOBSERVED, Fetched, Kept, Message, Observer, Part, Place, Sink, Source, Step
 from ingest.runner import Limits as Limits
 from ingest.runner import Runner
 from schemas import wire
@@ -102,6 +102,13 @@ class Counts:
     dead_letters: int = 0
     dropped: int = 0
 
+    def add(self, *, written: int, again: int, dropped: int, dead_letters: int) -> None:
+        """Count what became of a batch."""
+        self.written += written
+        self.again += again
+        self.dropped += dropped
+        self.dead_letters += dead_letters
+
 
 class Stage(Runner, Generic[In, Out]):
     """One running batch stage. `run` raises TooManyFailures besides what every runner does."""
@@ -116,13 +123,14 @@ class Stage(Runner, Generic[In, Out]):
         parts: Sequence[Part] = (),
         state: State | None = None,
         limits: Limits | None = None,
+        observer: Observer = UNOBSERVED,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Know what to read, do and write. `run` starts `parts` in this order, then the source, and stops them.
 
         `state` is what the function reads besides its batch.
         """
-        super().__init__(work.name, source, parts=parts, limits=limits)
+        super().__init__(work.name, source, parts=parts, limits=limits, observer=observer)
         self.counts = Counts()
         self._work, self._sink, self._letters = work, sink, letters
         self._state = state
@@ -133,16 +141,19 @@ class Stage(Runner, Generic[In, Out]):
 
     async def _work_off(self, fetched: Fetched) -> None:
         self.counts.fetched += len(fetched.messages)
-        decoded = self._decode(fetched.messages)
-        outcomes = await self._outcomes(decoded)
-        made = self._remember(fetched, decoded, outcomes)
+        with self._timed("decode"):
+            decoded = self._decode(fetched.messages)
+        with self._timed("function"):
+            outcomes = await self._outcomes(decoded)
+        with self._timed("memory"):
+            made = self._remember(fetched, decoded, outcomes)
         if self._poisons:
             _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
             self._poisons.clear()
         before = self._failures.mark()
         self._failures.watch(made)
         items, letters = _sorted(made)
-        too_large = await self._write(self._sink, [item for _, item in items])
+        too_large = await self._write("write", self._sink, [item for _, item in items])
         if too_large:
             over = {items[at][0] for at in too_large}
             made = [
@@ -156,20 +167,19 @@ class Stage(Runner, Generic[In, Out]):
         await self._set_down(letters)
         if not await self._commit(fetched, self._kept(fetched)):
             return
-        self.counts.written += len(items) - len(too_large)
-        self.counts.dead_letters += len(letters)
-        self.counts.again += sum(one is None for one in made)
-        self.counts.dropped += sum(
-            outcome is None and one is not None for outcome, one in zip(outcomes, made, strict=True)
-        )
+        written, again = len(items) - len(too_large), sum(one is None for one in made)
+        dropped = sum(outcome is None and one is not None for outcome, one in zip(outcomes, made, strict=True))
+        self.counts.add(written=written, again=again, dropped=dropped, dead_letters=len(letters))
+        reasons = Counter(letter.reason for letter in letters)
+        self._observer.made(written=written, dropped=dropped, again=again, letters=reasons)
 
     async def _set_down(self, letters: Sequence[DeadLetter]) -> None:
         """Write letters; one that is too large itself is shortened. Raises Misconfigured if that is too long, too."""
-        too_large = await self._write(self._letters, letters)
-        if await self._write(self._letters, [deadletter.shortened(letters[at]) for at in too_large]):
+        too_large = await self._write("letters", self._letters, letters)
+        if await self._write("letters", self._letters, [deadletter.shortened(letters[at]) for at in too_large]):
             raise Misconfigured("the topic of dead letters takes not even short ones")
 
-    async def _write(self, sink: Sink[Any], items: Sequence[object]) -> Sequence[int]:
+    async def _write(self, step: Step, sink: Sink[Any], items: Sequence[object]) -> Sequence[int]:
         """Write items; return the places of those that are too large for it."""
         too_large: Sequence[int] = ()
 
@@ -181,7 +191,8 @@ class Stage(Runner, Generic[In, Out]):
                 too_large = error.places
 
         if items:
-            await self._through_outages(attempt)
+            with self._timed(step):
+                await self._through_outages(attempt)
         return too_large
 
     def _done(self) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ import structlog
 
 from ingest.errors import IngestError
 from ingest.health import Letter
-from ingest.ports import Fetched, Message, Part, Source
+from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Source
 from ingest.runner import Limits, Runner
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
@@ -36,9 +36,11 @@ class States(Part, Protocol):
 class Watch(Runner):
     """One running worker."""
 
-    def __init__(self, source: Source, states: States, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, source: Source, states: States, *, limits: Limits | None = None, observer: Observer = UNOBSERVED
+    ) -> None:
         """Know where to read and what to keep up to date."""
-        super().__init__(NAME, source, parts=(states,), limits=limits)
+        super().__init__(NAME, source, parts=(states,), limits=limits, observer=observer)
         self._states = states
         self._folded = 0
         self._unusable = 0
@@ -48,9 +50,11 @@ class Watch(Runner):
         found = [self._change(message) for message in fetched.messages]
         changes = [change for change in found if change is not None]
         if changes:
-            await self._through_outages(lambda: self._states.fold(changes))
+            with self._timed("write"):
+                await self._through_outages(lambda: self._states.fold(changes))
         if await self._commit(fetched):
             self._folded += len(changes)
+            self._observer.made(written=len(changes), dropped=len(found) - len(changes), again=0, letters={})
 
     def _done(self) -> Mapping[str, int]:
         return {"folded": self._folded, "unusable": self._unusable}

@@ -68,6 +68,7 @@ class GroupSource:
         self._rebalances = _Rebalances(self._written)
         self._idle = _Idle(idle_after_s) if idle_after_s is not None else None
         self._consumer: Any = None
+        self._at: dict[TopicPartition, int] = {}
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -106,12 +107,14 @@ class GroupSource:
             found = {}
         epoch = self._rebalances.epoch
         written = await self._rebalances.known(epoch)
+        self._at.update((at, messages[-1].offset + 1) for at, messages in found.items())
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): messages[-1].offset + 1 for at, messages in found.items()},
             epoch=epoch,
             written={(at.topic, at.partition): one for at, one in written.items()},
             idle_s=await self._idle.since(self._consumer, found) if self._idle is not None else {},
+            lag=self._lag(),
         )
 
     @contextlib.asynccontextmanager
@@ -136,6 +139,15 @@ class GroupSource:
         """Stop fetching. A static member leaves its group only when its session ends: a restart finds it there."""
         if self._consumer is not None:
             await _within(STOP_S, self._consumer.stop())
+
+    def _lag(self) -> dict[tuple[str, int], int]:
+        """Return how many messages come after those fetched so far: the broker says it with each answer to a fetch."""
+        assigned = self._consumer.assignment()
+        self._at = {at: offset for at, offset in self._at.items() if at in assigned}
+        ends = {at: self._consumer.highwater(at) for at in assigned}
+        return {
+            (at.topic, at.partition): max(0, end - self._at.get(at, end)) for at, end in ends.items() if end is not None
+        }
 
     async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
         """Return what the group has left beside its offsets."""

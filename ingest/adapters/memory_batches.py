@@ -94,7 +94,15 @@ class MemorySource:
             idle_s, self.idle_s = self.idle_s, {}
             await asyncio.sleep(0.01)
         positions = {(record.topic, record.partition): record.offset + 1 for record in found}
-        return Fetched(messages=found, positions=positions, epoch=self._epoch, written=self._written, idle_s=idle_s)
+        ends = zip(self._topic.records, self._positions, strict=True)
+        return Fetched(
+            messages=found,
+            positions=positions,
+            epoch=self._epoch,
+            written=self._written,
+            idle_s=idle_s,
+            lag={(self._topic.name, number): len(log) - at for number, (log, at) in enumerate(ends)},
+        )
 
     @contextlib.asynccontextmanager
     async def holding(self, fetched: Fetched) -> AsyncIterator[bool]:

@@ -97,6 +97,19 @@ async def test_messages_come_in_order_and_once(subject: Subject) -> None:
         await source.stop()
 
 
+async def test_a_batch_says_how_many_messages_come_after_it(subject: Subject) -> None:
+    await subject.put(WORDS)
+    source = subject.member()
+    await source.start()
+    try:
+        batches = [await fetched(source) for _ in range(4)]
+        place = next(iter(batches[0].positions))
+        assert [batch.lag[place] for batch in batches] == [7, 4, 1, 0]
+        assert (await source.fetch()).lag[place] == 0
+    finally:
+        await source.stop()
+
+
 async def test_the_next_member_goes_on_after_what_was_committed(subject: Subject) -> None:
     await subject.put(WORDS)
     first = subject.member()

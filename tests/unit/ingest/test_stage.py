@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
 from ingest.errors import Misconfigured, Oversized, Unavailable
-from ingest.ports import Fetched, Kept
+from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Step
 from ingest.stage import Limits, Stage, Work
 from schemas import wire
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import Detection
 from tests.support.detections import NOW, detection
 
@@ -33,7 +33,15 @@ async def spin_until(condition: Callable[[], bool]) -> None:
 class Rig:
     """A stage on a topic in memory."""
 
-    def __init__(self, function: Function = list, *, limits: Limits = SOON, max_records: int = 100, state: Any = None):
+    def __init__(
+        self,
+        function: Function = list,
+        *,
+        limits: Limits = SOON,
+        max_records: int = 100,
+        state: Any = None,
+        observer: Observer = UNOBSERVED,
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InMemory)
             self.topic = MemoryTopic("detections", partitions=2)
@@ -48,6 +56,7 @@ class Rig:
             self.letters,
             state=state,
             limits=limits,
+            observer=observer,
             clock=lambda: NOW,
         )
 
@@ -466,3 +475,40 @@ async def test_a_topic_that_takes_nothing_ends_the_worker_instead_of_being_drain
 async def _started(source: MemorySource) -> Fetched:
     await source.start()
     return await source.fetch()
+
+
+class Heard(Observer):
+    """Writes down what a stage tells of itself."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.steps: list[str] = []
+
+    def fetched(self, records: int) -> None:
+        self.calls.append(("fetched", records))
+
+    def took(self, step: Step, seconds: float) -> None:
+        assert seconds >= 0
+        self.steps.append(step)
+
+    def finished(self, *, committed: bool) -> None:
+        self.calls.append(("finished", committed))
+
+    def made(self, *, written: int, dropped: int, again: int, letters: Mapping[Reason, int]) -> None:
+        self.calls.append(("made", (written, dropped, again, dict(letters))))
+
+    def waiting(self, *, begun: bool) -> None:
+        self.calls.append(("waiting", begun))
+
+
+async def test_an_observer_hears_of_each_batch_once_and_of_outages() -> None:
+    heard = Heard()
+    rig = Rig(lambda items: [None if item.lane == 2 else item for item in items], observer=heard)
+    rig.sink.failing = 1
+    rig.put(detection(lane=1), b"no message", detection(lane=2))
+    await rig.drain()
+    batch = [("waiting", True), ("waiting", False), ("finished", True), ("made", (1, 1, 0, {"undecodable": 1}))]
+    assert heard.calls == [("fetched", 3), *batch]
+    assert [step for step in heard.steps if step != "fetch"] == [
+        *("decode", "function", "memory", "write", "letters", "commit")
+    ]
