@@ -32,10 +32,9 @@ they were written before.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Final, NamedTuple
-
-import msgspec
 
 from ingest.errors import SetAside
 from ingest.votes import agree, graves, is_one_apart, look, named, vote
@@ -132,19 +131,21 @@ def written(state: State, place: Place) -> Written | None:
 class _Pass:
     """The reads of one pass."""
 
-    __slots__ = ("_known", "captured_s", "former", "key", "lane", "opened_s", "reads")
+    __slots__ = ("_known", "captured_at", "former", "key", "lane", "opened_s", "reads")
 
     def __init__(self, opened_s: float, first: Sighting) -> None:
         self.opened_s = opened_s
-        self.captured_s = first.captured_at.timestamp()
+        self.captured_at = first.captured_at
         self.key = first.plate_key
         self.lane = first.lane
-        self.reads = [_encode(first)]  # encoded: few of them are ever looked at again, and they are many
+        self.reads = [first]
         self.former: tuple[str, ...] = ()
         self._known: _Known | None = None  # made when a read asks for it, and until the next one joins
 
-    def takes(self, sighting: Sighting, captured_s: float, appended_s: float, window_s: float) -> bool:
-        if abs(captured_s - self.captured_s) > window_s or not 0 <= appended_s - self.opened_s <= window_s:
+    def takes(self, sighting: Sighting, appended_s: float, window: timedelta) -> bool:
+        if not 0 <= appended_s - self.opened_s <= window.total_seconds():
+            return False
+        if abs(sighting.captured_at - self.captured_at) > window:
             return False
         if self.lane is not None and sighting.lane is not None and self.lane != sighting.lane:
             return False
@@ -154,7 +155,7 @@ class _Pass:
         if not is_one_apart(sighting.plate_key, self.key):  # most are not, and need not be looked into
             return False
         if self._known is None:
-            self._known = _known([_decode(read) for read in self.reads], self.key)
+            self._known = _known(self.reads, self.key)
         names, looks = self._known
         open_ = sighting.plate_key in names or self.key in named(sighting)
         return open_ and all(agree(look, sighting) for look in looks)
@@ -162,8 +163,8 @@ class _Pass:
     def add(self, sighting: Sighting) -> list[Sighting]:
         if len(self.reads) >= MAX_READS:
             return []
-        now = vote([*(_decode(read) for read in self.reads), sighting])
-        self.reads.append(_encode(sighting))
+        now = vote([*self.reads, sighting])
+        self.reads.append(sighting)
         self._known = None
         if self.lane is None:
             self.lane = now.lane
@@ -202,6 +203,17 @@ class _Cluster:
         self.into: _Cluster | None = None
 
 
+def _united(one: _Cluster, other: _Cluster) -> _Cluster:
+    """Make two clusters one: the older takes the younger in."""
+    oldest, younger = (one, other) if one.start <= other.start else (other, one)
+    younger.into = oldest
+    oldest.cut_s = max(oldest.cut_s, younger.cut_s)
+    oldest.held = oldest.held or younger.held
+    both = [*oldest.passes, *younger.passes]
+    oldest.passes = sorted(both, key=lambda one: one.opened_s)[-MAX_PASSES:]
+    return oldest
+
+
 class _Entry(NamedTuple):
     """Where a tag was met last, and when. `content` is that of the message, if the tag is an event id."""
 
@@ -220,6 +232,7 @@ class _Partition:
         self._is_known = before.done is not None
         self._whole_after_s = before.whole_after_s
         self._window_s = state.window_s
+        self._window = timedelta(seconds=state.window_s)
         self._now_s = 0.0
         # Two generations: a tag that was not renewed for a window goes with the older one.
         self._young: dict[object, _Entry] = {}
@@ -233,7 +246,8 @@ class _Partition:
         if self.position is None and read.offset > 0 and not self._is_known:
             self._whole_after_s = at + self._window_s
         self._now_s = at
-        self._cuts.tick(read.offset, at)
+        if not self._cuts.quiet_from_s <= at < self._cuts.quiet_until_s:
+            self._cuts.tick(read.offset, at)
         if abs(at - self._young_since_s) > self._window_s:
             self._next_generation()
         self.position = read.offset + 1
@@ -245,14 +259,21 @@ class _Partition:
             return error
 
     def _sort_in(self, read: Read, sighting: Sighting) -> Made:
-        at, camera, event = read.appended_s, sighting.camera_id, sighting.pass_id.int
+        at, event = read.appended_s, sighting.pass_id.int
         known = self._find(event, at)
         if known is not None:
             return self._again(known, event, at, read.content)
+        cluster: _Cluster | None = None
         tags: list[object] = []
         if sighting.plate is not None:
-            tags = [(camera, sighting.plate_key), *((camera, key) for key in named(sighting))]
-        cluster = self._united([found for tag in tags if (found := self._find(tag, at)) is not None])
+            camera, key = sighting.camera_id, sighting.plate_key
+            tags = [(camera, key)]
+            if sighting.candidates:  # nobody else names another key
+                tags += [(camera, name) for name in named(sighting)]
+            for tag in tags:
+                found = self._find(tag, at)
+                if found is not None:
+                    cluster = found if cluster is None or cluster is found else _united(cluster, found)
         if cluster is None:
             cluster = _Cluster(read.offset, at, self._whole_after_s is not None and at <= self._whole_after_s)
             self._clusters.append(cluster)
@@ -278,9 +299,8 @@ class _Partition:
         if cluster.passes:
             if abs(at - cluster.passes[0].opened_s) > self._window_s:
                 cluster.passes = [one for one in cluster.passes if abs(at - one.opened_s) <= self._window_s]
-            captured_s = sighting.captured_at.timestamp()
             for one in cluster.passes:
-                if one.takes(sighting, captured_s, at, self._window_s):
+                if one.takes(sighting, at, self._window):
                     return one.add(sighting)
         if len(cluster.passes) < MAX_PASSES:
             cluster.passes.append(_Pass(at, sighting))
@@ -298,19 +318,6 @@ class _Partition:
         if found.last_s < self._cuts.line_s <= at:
             cluster.cut_s = self._cuts.next_s
         return cluster
-
-    def _united(self, clusters: Sequence[_Cluster]) -> _Cluster | None:
-        if not clusters:
-            return None
-        oldest = min(clusters, key=lambda cluster: cluster.start)
-        for cluster in clusters:
-            if cluster is not oldest and cluster.into is None:
-                cluster.into = oldest
-                oldest.cut_s = max(oldest.cut_s, cluster.cut_s)
-                oldest.held = oldest.held or cluster.held
-                both = [*oldest.passes, *cluster.passes]
-                oldest.passes = sorted(both, key=lambda one: one.opened_s)[-MAX_PASSES:]
-        return oldest
 
     def _next_generation(self) -> None:
         self._old, self._young = self._young, {}
@@ -343,12 +350,15 @@ class _Cuts:
     def __init__(self, cell_s: float, window_s: float) -> None:
         self.next_s = 0.0
         self.line_s = 0.0
+        self.quiet_from_s = 0.0
+        self.quiet_until_s = 0.0
         self._cell_s, self._window_s = cell_s, window_s
         self._cell = -1
         self._mark: int | None = None
         self._marks: list[tuple[int, int]] = []
 
     def tick(self, offset: int, at: float) -> None:
+        """Take note of a read; of one in the quiet time there is nothing to note."""
         cell = int(at // self._cell_s)
         if cell != self._cell:
             self.next_s = (cell + 1) * self._cell_s
@@ -358,12 +368,10 @@ class _Cuts:
             self._cell, self._mark = cell, None
         if self._mark is None and at >= self.line_s - self._window_s:
             self._mark = offset
+        self.quiet_from_s = cell * self._cell_s
+        self.quiet_until_s = self.next_s if self._mark is not None else self.line_s - self._window_s
 
     def before(self, start: int) -> int:
         """Return an offset not after `start` from which all cuts that matter come out the same."""
         self._marks = [(mark, end) for mark, end in self._marks if start < end]
         return min((start, *(mark for mark, _ in self._marks)))
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final[Callable[[bytes], Sighting]] = msgspec.msgpack.Decoder(Sighting).decode

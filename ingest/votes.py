@@ -5,6 +5,7 @@ other readings that the camera thought possible.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import ne
 from typing import Final, Protocol, TypeVar, get_args
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ def named(read: Sighting) -> tuple[str, ...]:
         return ()
     found: list[str] = []
     for candidate in read.candidates:
-        if confidence >= max(LOW_CONFIDENCE, LOW_CONFIDENCE * (confidence + candidate.confidence)):
+        if confidence >= LOW_CONFIDENCE and confidence >= LOW_CONFIDENCE * (confidence + candidate.confidence):
             continue
         text = normal_form(candidate.plate)
         if text is None or len(text) != len(plate):
@@ -63,7 +64,7 @@ def look(read: Sighting) -> tuple[str | None, ...]:
 
 def is_one_apart(one: str, other: str) -> bool:
     """Say whether two plate keys differ in one character: no read names a key that differs in more."""
-    return len(one) == len(other) and _differences(one, other) == 1
+    return len(one) == len(other) and sum(map(ne, one, other)) == 1
 
 
 def vote(reads: Sequence[Sighting]) -> Sighting:
@@ -109,10 +110,6 @@ def graves(now: Sighting, former: Iterable[str]) -> list[Sighting]:
         )
         for key in former
     ]  # fmt: skip
-
-
-def _differences(one: str, other: str) -> int:
-    return sum(a != b for a, b in zip(one, other, strict=True))
 
 
 def _readings(read: Sighting) -> list[tuple[str, float]]:
