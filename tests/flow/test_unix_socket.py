@@ -16,7 +16,7 @@ from schemas.detections import Detection
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.process import Child
-from services.observe import _unix_socket
+from services.observe.http import unix_socket
 from tests.support.cameras import camera
 from tests.support.topics import make_topics, tail, write
 
@@ -91,9 +91,9 @@ async def test_the_socket_is_its_owners_and_groups_alone(running: Running) -> No
 def test_a_socket_that_was_left_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     path = tmp_path / "gateway.sock"
     for _ in range(2):
-        _unix_socket(path).close()
+        unix_socket(path).close()
     other = tmp_path / "somebody's file"
     other.write_text("kept")
     with pytest.raises(OSError, match="in use"):
-        _unix_socket(other)
+        unix_socket(other)
     assert other.read_text() == "kept"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import structlog
 
-from services.observe import _Forward
+from services.observe.logs import Forward
 
 
 class Clock:
@@ -26,7 +26,7 @@ def logger(clock: Clock) -> logging.Logger:
     made = logging.getLogger("library-under-test")
     made.handlers.clear()
     made.propagate = False
-    made.addHandler(_Forward(clock))
+    made.addHandler(Forward(clock))
     return made
 
 
@@ -39,9 +39,9 @@ def test_a_line_that_repeats_is_heard_once_in_a_while_and_counted(complain: Call
     with structlog.testing.capture_logs() as heard:
         for _ in range(50):
             complain()
-        clock.now += _Forward.QUIET_S
+        clock.now += Forward.QUIET_S
         complain()
-        clock.now += _Forward.QUIET_S
+        clock.now += Forward.QUIET_S
         complain()
     assert [(one["template"], one.get("unheard")) for one in heard] == [
         ("no connection to %s", None),

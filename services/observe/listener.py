@@ -1,0 +1,59 @@
+"""The small HTTP server beside a worker, for who watches over it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.heads import PROTOCOLS
+from services.observe.open_routes import install_health, install_metrics
+from services.observe.problems import install_problems
+from services.settings import Settings
+
+
+class CannotListen(Exception):
+    """A worker's own address is taken, or not this machine's."""
+
+
+class _Listener(uvicorn.Server):
+    """A server beside a worker, which has the signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    settings: Settings, collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[int]:
+    """Serve /healthz, /readyz and /metrics for a worker while the block runs; yield the port, which is logged too.
+
+    They need no credentials, so they are on `listen_host`, loopback unless set otherwise. Raises CannotListen.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    install_problems(app)
+    install_health(app, ready)
+    install_metrics(app, collected)
+    family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.listen_host, settings.listen_port), family=family)
+    except OSError as error:
+        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {type(error).__name__}") from None
+    port: int = listener.getsockname()[1]
+    config = uvicorn.Config(app, **PROTOCOLS, log_config=None, access_log=False, server_header=False, lifespan="off")
+    server = _Listener(config)
+    serving = asyncio.create_task(server.serve([listener]))
+    structlog.get_logger().info("listening", port=port)
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()

@@ -1,0 +1,55 @@
+"""A process without HTTP of its own kind: its signals, its end, and its last line."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from services.observe.logs import configure_logging, tell_failure
+from services.settings import Settings
+
+
+def collect_seldom() -> None:
+    """Let the garbage collector look seldom, and never again at what is there now.
+
+    What services work with forms no cycles: reference counts free it, and a collector that walks all reads of the last
+    window again and again takes a third of an enricher's time, and makes pauses at every HTTP service.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set: a worker's way to learn that it should drain and end."""
+    event = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, event.set)
+    return event
+
+
+def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> NoReturn:
+    """Run a process without HTTP until SIGTERM or SIGINT, and exit: 0 then, 1 if it failed.
+
+    The last line of its log says which. The text of an error is shown if it is one of ours, which hold no values;
+    otherwise its type alone.
+    """
+    settings = Settings()
+    configure_logging(service, settings)
+    sys.exit(asyncio.run(_work(settings, work)))
+
+
+async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:
+    log = structlog.get_logger()
+    collect_seldom()
+    try:
+        await work(settings, stop_event(asyncio.get_running_loop()))
+    except Exception as error:  # noqa: BLE001 - the process ends with it
+        tell_failure(error)
+        return 1
+    log.info("stopped")
+    return 0
