@@ -6,9 +6,6 @@ from collections.abc import Container, Sequence
 from ingest.errors import IngestError
 from schemas.deadletters import DeadLetter, Reason
 
-Mark = tuple[int, int, tuple[bool, ...]]
-"""A count as it stood: failures in a row, of the last messages, and which of these they were."""
-
 
 class TooManyFailures(IngestError):
     """So many messages could not be used that the fault is likely ours: nothing of this batch is committed."""
@@ -32,14 +29,10 @@ class Failures:
             if one is not None:
                 self._count(any(isinstance(part, DeadLetter) and part.reason in self._reasons for part in one))
 
-    def mark(self) -> Mark:
-        """Return where the count stands, for `back`."""
-        return self._in_a_row, self._of_last, tuple(self._last)
-
-    def back(self, mark: Mark) -> None:
-        """Forget what was counted since a mark."""
-        self._in_a_row, self._of_last, last = mark
-        self._last = deque(last)
+    @property
+    def is_clean(self) -> bool:
+        """Say whether none of the last messages failed: good ones need not be counted then."""
+        return not self._of_last
 
     def _count(self, failed: bool) -> None:
         self._in_a_row = self._in_a_row + 1 if failed else 0

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Literal
 
 import structlog
@@ -18,7 +19,7 @@ from ingest.formats.payload import NotUsable
 from ingest.formats.table import NATIVE
 from ingest.ports import Fetched, Message, Part, Registry, Source
 from ingest.receive import Prepared, Receiver
-from ingest.runner import Limits, Runner
+from ingest.runner import Finish, Limits, Runner
 from schemas.cameras import Camera
 
 Refusal = Literal["unknown_camera", "other_network", "retired", "not_active", "ephemeral"]
@@ -56,6 +57,9 @@ class Inbox(Runner):
         self._items = items
         self._count = count
         self._total: Counter[str] = Counter()
+
+    async def _prepare(self, fetched: Fetched) -> Finish:
+        return partial(self._work_off, fetched)
 
     async def _work_off(self, fetched: Fetched) -> None:
         judged = await self._judged(fetched.messages)

@@ -1,7 +1,10 @@
-"""The loop of every worker that reads a topic in batches: fetch, work off, commit, and bear outages for a while.
+"""The loop of every worker that reads a topic in batches: fetch, work out, write, commit, and bear outages for a while.
 
 Offsets move only after everything that a batch leads to is acknowledged, so a crash at any point does a batch again. An
 error that is not an outage ends the process: a worker that goes on after it loses messages.
+
+Two batches are under way at the most: while one is written and committed, the next is fetched and worked out. It is
+written only when the one before is committed, so a batch that fails leaves everything after it unwritten.
 """
 
 import asyncio
@@ -19,6 +22,13 @@ from ingest.errors import Misconfigured, Retry
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Part, Place, Source, Step
 
 _LOG: Final = structlog.get_logger()
+
+
+Finish = Callable[[], Awaitable[None]]
+"""Writes what a batch leads to, and commits it."""
+
+STOP_S: Final = 5.0
+"""How long a write that was called off may take to end."""
 
 
 class Stopped(Exception):
@@ -44,7 +54,7 @@ class Limits:
 
 
 class Runner(ABC):
-    """One running worker. A kind of worker says what a batch leads to (`_work_off`), and what it has done (`_done`)."""
+    """One running worker. A kind of worker says what a batch leads to (`_prepare`), and what it has done (`_done`)."""
 
     def __init__(
         self,
@@ -67,9 +77,10 @@ class Runner(ABC):
         self._stop = asyncio.Event()
         self._reported = time.monotonic()
         self._refused = 0
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until `stop` is set; the batch at hand is finished first. Calls `ready` once messages are awaited.
+        """Work until `stop` is set; the batches at hand are finished first. Calls `ready` once messages are awaited.
 
         Raises Unavailable after an outage that lasts, Misconfigured, and whatever is unexpected: the process must end
         then, and be started again by whoever runs it.
@@ -79,22 +90,31 @@ class Runner(ABC):
             for part in self._parts:
                 await self._through_outages(part.start)
             ready()
-            while not stop.is_set():
-                await self._step()
+            await self._loop()
         except Stopped:
             pass
         finally:
+            await self._call_off()
             self._report()
             for part in reversed(self._parts):
                 await part.stop()
 
     @abstractmethod
-    async def _work_off(self, fetched: Fetched) -> None:
-        """Do all that a batch leads to, and `_commit` it."""
+    async def _prepare(self, fetched: Fetched) -> Finish:
+        """Work out what a batch leads to, and return what writes and `_commit`s it: awaited once those before are."""
 
     @abstractmethod
     def _done(self) -> Mapping[str, int]:
         """Return what the worker has done since it started, for its log."""
+
+    async def _loop(self) -> None:
+        try:
+            while not self._stop.is_set():
+                await self._step()
+        except Exception:
+            await self._written()  # what came before the error is good
+            raise
+        await self._written()
 
     async def _step(self) -> None:
         with self._timed("fetch"):
@@ -102,16 +122,36 @@ class Runner(ABC):
         if not fetched.messages and not fetched.idle_s:
             self._observer.empty()
             self._observer.lag(fetched.lag)
+            if self._writing is not None and self._writing.done():
+                await self._written()
             return
         self._observer.fetched(len(fetched.messages))
         _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))
-        async with self._source.holding(fetched) as ours:
-            if ours:
-                await self._work_off(fetched)
-            else:
-                self._observer.finished(committed=False)
+        finish = await self._prepare(fetched)
+        await self._written()
+        self._writing = asyncio.create_task(self._finish(fetched, finish))
         if time.monotonic() - self._reported > self._limits.report_s:
             self._report()
+
+    async def _finish(self, fetched: Fetched, finish: Finish) -> None:
+        async with self._source.holding(fetched) as ours:
+            if ours:
+                await finish()
+            else:
+                self._observer.finished(committed=False)
+
+    async def _written(self) -> None:
+        """Wait until the batch that is being written is. Raises what its write, or its commit, raises."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
+
+    async def _call_off(self) -> None:
+        """End a write that nobody waits for any more; its batch is done again by whoever has the partitions next."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.cancel()
+            await asyncio.wait({writing}, timeout=STOP_S)
 
     async def _commit(self, fetched: Fetched, kept: Mapping[Place, Kept] | None = None) -> bool:
         """Move the group's offsets past a batch, or to what is kept of a partition (`ports.Source.commit`).

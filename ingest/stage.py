@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -16,8 +17,8 @@ from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
 from ingest.ports import UNOBSERVED, Fetched, Kept, Message, Observer, Part, Place, Sink, Source, Step
+from ingest.runner import Finish, Runner
 from ingest.runner import Limits as Limits
-from ingest.runner import Runner
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
@@ -29,8 +30,11 @@ In = TypeVar("In", bound=Detection | Sighting)
 Out = TypeVar("Out")
 Taken = TypeVar("Taken", contravariant=True)
 
-FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera", "too_large"})
+FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
 """Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
+
+UNWRITABLE: Final[frozenset[Reason]] = frozenset({"too_large"})
+"""The same, of what is found only when it is written."""
 
 STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
 """Reasons that a registry which lags behind the messages would give wrongly."""
@@ -110,6 +114,17 @@ class Counts:
         self.dead_letters += dead_letters
 
 
+@dataclass
+class _Batch(Generic[In, Out]):
+    """What was worked out of a batch; `kept` is what to commit of it, once this batch is written and no later one."""
+
+    fetched: Fetched
+    decoded: Sequence[In | DeadLetter]
+    outcomes: Sequence[Out | DeadLetter | None]
+    made: Sequence[_Made[Out]]
+    kept: Mapping[Place, Kept]
+
+
 class Stage(Runner, Generic[In, Out]):
     """One running batch stage. `run` raises TooManyFailures besides what every runner does."""
 
@@ -136,10 +151,11 @@ class Stage(Runner, Generic[In, Out]):
         self._state = state
         self._clock = clock
         self._failures = Failures(self._limits.failures, self._limits.failure_window, FAILURES)
+        self._unwritable = Failures(self._limits.failures, self._limits.failure_window, UNWRITABLE)
         self._epoch: int | None = None
         self._poisons: Counter[str] = Counter()
 
-    async def _work_off(self, fetched: Fetched) -> None:
+    async def _prepare(self, fetched: Fetched) -> Finish:
         self.counts.fetched += len(fetched.messages)
         with self._timed("decode"):
             decoded = self._decode(fetched.messages)
@@ -150,25 +166,35 @@ class Stage(Runner, Generic[In, Out]):
         if self._poisons:
             _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
             self._poisons.clear()
-        before = self._failures.mark()
         self._failures.watch(made)
-        items, letters = _sorted(made)
+        # Said now, since the memory is further by the time at which this is committed.
+        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched))
+        return partial(self._deliver, batch)
+
+    async def _deliver(self, batch: _Batch[In, Out]) -> None:
+        items, letters = _sorted(batch.made)
         too_large = await self._write("write", self._sink, [item for _, item in items])
         if too_large:
-            over = {items[at][0] for at in too_large}
-            made = [
-                (self._set_aside(item, SetAside("too_large")),) if at in over else one
-                for at, (item, one) in enumerate(zip(decoded, made, strict=True))
-            ]
-            _LOG.error("too_large", stage=self._work.name, messages=len(over))
-            self._failures.back(before)
-            self._failures.watch(made)
-            _, letters = _sorted(made)
+            self._leave_out(batch, {items[at][0] for at in too_large})
+            _, letters = _sorted(batch.made)
+        if too_large or not self._unwritable.is_clean:
+            self._unwritable.watch(batch.made)
         await self._set_down(letters)
-        if not await self._commit(fetched, self._kept(fetched)):
-            return
-        written, again = len(items) - len(too_large), sum(one is None for one in made)
-        dropped = sum(outcome is None and one is not None for outcome, one in zip(outcomes, made, strict=True))
+        if await self._commit(batch.fetched, batch.kept):
+            self._count(batch, len(items) - len(too_large), letters)
+
+    def _leave_out(self, batch: _Batch[In, Out], places: Collection[int]) -> None:
+        """Put letters in the place of messages of which something is too large to be written."""
+        _LOG.error("too_large", stage=self._work.name, messages=len(places))
+        batch.made = [
+            (self._set_aside(item, SetAside("too_large")),) if at in places else one
+            for at, (item, one) in enumerate(zip(batch.decoded, batch.made, strict=True))
+        ]
+
+    def _count(self, batch: _Batch[In, Out], written: int, letters: Sequence[DeadLetter]) -> None:
+        again = sum(one is None for one in batch.made)
+        both = zip(batch.outcomes, batch.made, strict=True)
+        dropped = sum(outcome is None and one is not None for outcome, one in both)
         self.counts.add(written=written, again=again, dropped=dropped, dead_letters=len(letters))
         reasons = Counter(letter.reason for letter in letters)
         self._observer.made(written=written, dropped=dropped, again=again, letters=reasons)

@@ -1,6 +1,7 @@
 """The worker behind camera health: reports and dead letters of cameras, folded into the table, batch by batch."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -8,7 +9,7 @@ import structlog
 from ingest.errors import IngestError
 from ingest.health import Letter
 from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Source
-from ingest.runner import Limits, Runner
+from ingest.runner import Finish, Limits, Runner
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.health import CameraReport
@@ -45,6 +46,9 @@ class Watch(Runner):
         self._folded = 0
         self._unusable = 0
         self._in_a_row = 0
+
+    async def _prepare(self, fetched: Fetched) -> Finish:
+        return partial(self._work_off, fetched)
 
     async def _work_off(self, fetched: Fetched) -> None:
         found = [self._change(message) for message in fetched.messages]

@@ -30,6 +30,12 @@ from schemas.sightings import Sighting
 FETCH_WAIT_MS: Final = 500
 STOP_S: Final = 5.0
 
+PARTITION_BYTES: Final = 4 * 1024 * 1024
+"""What a source holds of each of its partitions at the most, beside the batches that were fetched."""
+
+OUTAGES_A_BATCH: Final = 4
+"""How often one batch may meet an outage: in catching up, writing, setting aside and committing."""
+
 _LOG: Final = structlog.get_logger()
 
 T = TypeVar("T", bound=Sighting | DeadLetter)
@@ -78,7 +84,10 @@ class GroupSource:
             "auto_offset_reset": "none",
             "session_timeout_ms": int(session_timeout_s * 1000),
             "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
-            "max_partition_fetch_bytes": 4 * 1024 * 1024,
+            # All that is held of a partition: no more of it is asked for until this is fetched.
+            "max_partition_fetch_bytes": PARTITION_BYTES,
+            # A member that does not fetch for so long leaves its group: in an outage it must not.
+            "max_poll_interval_ms": int((OUTAGES_A_BATCH * commit_timeout_s + 60) * 1000),
         }
 
     async def start(self) -> None:

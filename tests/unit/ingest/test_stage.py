@@ -18,6 +18,7 @@ from ingest.stage import Limits, Stage, Work
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import Detection
+from schemas.offsets import Written
 from tests.support.detections import NOW, detection
 
 SOON = Limits(outage_s=0.2, first_wait_s=0.001, longest_wait_s=0.01, failures=5)
@@ -41,6 +42,7 @@ class Rig:
         max_records: int = 100,
         state: Any = None,
         observer: Observer = UNOBSERVED,
+        memory: Any = None,
     ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InMemory)
@@ -51,7 +53,7 @@ class Rig:
         self.stop = asyncio.Event()
         self.stage = Stage(
             self.source,
-            Work(name="enricher", decode=partial(wire.decode, shape=Detection), function=function),
+            Work(name="enricher", decode=partial(wire.decode, shape=Detection), function=function, memory=memory),
             self.sink,
             self.letters,
             state=state,
@@ -334,6 +336,143 @@ async def test_a_worker_whose_commits_are_refused_for_ever_ends(accepted_after: 
     rig.put(detection(1))
     await rig.drain()  # what was refused before a commit was taken counts no more
     assert rig.topic.lag() == 0
+
+
+class Gated(MemorySink[Detection]):
+    """A sink whose writes wait until they are let through, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered = 0
+        self._let = asyncio.Semaphore(0)
+
+    async def write(self, items: Sequence[Detection]) -> None:
+        self.entered += 1
+        await self._let.acquire()
+        await super().write(items)
+
+    def let(self) -> None:
+        self._let.release()
+
+
+class Offsets:
+    """A memory that remembers how far it was advanced, and says so."""
+
+    def __init__(self) -> None:
+        self.done: dict[tuple[str, int], int] = {}
+        self.resumed: list[Mapping[tuple[str, int], Written]] = []
+
+    def resume(self, written: Mapping[tuple[str, int], Written]) -> None:
+        self.resumed.append(written)
+        self.done = {}
+
+    def advance(self, messages: Sequence[Any], items: Sequence[Any], outcomes: Sequence[Any]) -> list[Any]:
+        self.done |= {(message.topic, message.partition): message.offset + 1 for message in messages}
+        return [() if outcome is None else (outcome,) for outcome in outcomes]
+
+    def kept(self, places: Any, idle_s: Any) -> dict[tuple[str, int], Kept]:
+        return {place: (0, Written(done=self.done[place])) for place in places}
+
+
+def two_under_way(memory: Offsets | None = None) -> tuple[Rig, Gated]:
+    """Return a stage that reads four messages one by one, and the gate before its sink."""
+    rig = Rig(max_records=1, memory=memory)
+    with pytest.warns(InMemory):
+        gate = Gated()
+    rig.sink = rig.stage._sink = gate
+    for number in range(4):
+        rig.topic.put(wire.encode(detection(number)))
+    return rig, gate
+
+
+async def test_the_next_batch_is_worked_out_while_one_is_written_and_no_further_one_is_fetched() -> None:
+    rig, gate = two_under_way()
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.stage.counts.fetched == 2)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (rig.stage.counts.fetched, gate.entered, rig.topic.lag()) == (2, 1, 4)
+    for done in range(1, 5):
+        gate.let()
+        await spin_until(lambda done=done: rig.topic.lag() == 4 - done)  # type: ignore[misc]
+        assert rig.sink.items == [detection(number) for number in range(done)]
+    rig.stop.set()
+    await running
+
+
+async def test_both_batches_are_finished_before_it_stops() -> None:
+    rig, gate = two_under_way()
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.stage.counts.fetched == 2)
+    rig.stop.set()
+    gate.let()
+    gate.let()
+    await running
+    assert rig.topic.lag() == 2
+    assert rig.sink.items == [detection(0), detection(1)]
+
+
+async def test_a_batch_that_fails_leaves_the_one_behind_it_unwritten() -> None:
+    rig, gate = two_under_way()
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.stage.counts.fetched == 2)
+
+    async def fail(fetched: object, kept: object) -> bool:
+        raise ZeroDivisionError
+
+    rig.source.commit = fail  # type: ignore[method-assign]
+    gate.let()
+    gate.let()
+    with pytest.raises(ZeroDivisionError):
+        await running
+    assert rig.sink.items == [detection(0)]
+    assert rig.topic.lag() == 4
+
+
+async def test_an_error_in_working_out_a_batch_takes_nothing_from_the_one_before_it() -> None:
+    rig, gate = two_under_way()
+    rig.stage._work = replace(rig.stage._work, function=lambda batch: batch if batch == [detection(0)] else [])
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.stage.counts.fetched == 2)
+    gate.let()
+    with pytest.raises(AssertionError, match="one outcome for each item"):
+        await running
+    assert rig.sink.items == [detection(0)]
+    assert rig.topic.lag() == 3
+
+
+async def test_what_is_committed_of_a_batch_says_nothing_of_the_one_behind_it() -> None:
+    memory = Offsets()
+    rig, gate = two_under_way(memory)
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: memory.done == {("detections", 0): 2})
+    gate.let()
+    await spin_until(lambda: rig.topic.lag() < 4)
+    assert rig.topic.written()[0] == Written(done=1)
+    assert rig.sink.items == [detection(0)]
+    running.cancel()
+    await asyncio.wait({running})
+    assert rig.topic.written()[0] == Written(done=1), "the second was fetched, worked out, and not written"
+
+
+async def test_partitions_go_between_two_batches_and_the_second_is_done_anew() -> None:
+    memory = Offsets()
+    rig, gate = two_under_way(memory)
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: rig.stage.counts.fetched == 2)
+    leaving = asyncio.create_task(rig.source.rebalance())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not leaving.done(), "a batch that is being written is finished first"
+    gate.let()
+    await leaving
+    assert rig.topic.written()[0] == Written(done=1), "the second batch is not ours any more: it is not written"
+    for _ in range(4):  # this memory has all of it read again
+        gate.let()
+    await spin_until(lambda: memory.done == {("detections", 0): 4} and not rig.topic.lag())
+    rig.stop.set()
+    await running
+    assert len(memory.resumed) == 2, "what it had remembered of the second is forgotten"
 
 
 class LaggingState:
