@@ -240,7 +240,7 @@ def test_a_camera_that_floods_makes_no_read_dearer_than_another(monkeypatch: pyt
     looked_at: Counter[int] = Counter()
     takes = passes._Pass.takes
 
-    def counting(one: passes._Pass, again: Sighting, *rest: float) -> bool:
+    def counting(one: passes._Pass, again: Sighting, *rest: Any) -> bool:
         looked_at[again.pass_id.int] += 1
         return takes(one, again, *rest)
 
