@@ -15,6 +15,7 @@ from typing import Final
 from services.demo.process import ChildError
 from tests.bench.ingest import throughput
 from tests.bench.ingest.cases import Bench
+from tests.bench.ingest.children import Failed
 from tests.bench.ingest.rig import POSTGRES, Rig, servers
 from tests.bench.ingest.throughput import Found, say
 from tests.bench.ingest.watch import Topics
@@ -57,7 +58,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="platetrail-bench-") as name, servers(Path(name)) as rig:
             cases = asyncio.run(measure(rig, options))
-    except ChildError as error:
+    except (ChildError, Failed) as error:
         raise SystemExit(str(error)) from None
     sys.stdout.write(f"{table(cases)}\n{lines(cases)}\n")
 

@@ -184,7 +184,8 @@ async def _batches(do: Do, consumer: Any, topic: str) -> AsyncIterator[Mapping[T
     while met < do.reads:
         found = await consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=do.batch)
         met += sum(map(len, found.values()))
-        yield found
+        if found:
+            yield found
 
 
 @asynccontextmanager

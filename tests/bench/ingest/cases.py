@@ -12,7 +12,7 @@ from schemas import topics
 from services.demo.process import Child
 from tests.bench.ingest import bare, load
 from tests.bench.ingest.bare import Do
-from tests.bench.ingest.children import Bare
+from tests.bench.ingest.children import Bare, Failed
 from tests.bench.ingest.rig import Rig, Usage
 from tests.bench.ingest.watch import ENRICHER, INDEXER, Topics, begin_at
 from tests.support.stages import Worker
@@ -41,7 +41,8 @@ class Run(NamedTuple):
 
     def __str__(self) -> str:
         """Say it in a line."""
-        cpu = ", ".join(f"{name} {s / self.reads * 1e6:.1f}" for name, s in self.used.cpu_s.items())
+        parts = {**self.used.cpu_s, "all": sum(self.used.cpu_s.values())}
+        cpu = ", ".join(f"{name} {s / self.reads * 1e6:.1f}" for name, s in parts.items())
         peak = ", ".join(f"{name} {size / 2**20:.0f}" for name, size in self.used.peak.items())
         return f"{self.name:<16}{self.rate:>9,.0f}/s in {self.seconds:6.1f} s | CPU us a read: {cpu} | peak MiB: {peak}"
 
@@ -183,12 +184,12 @@ class Bench:
     async def _all_there(self, stored: int) -> None:
         there = await self.rig.visible() - stored
         if there != self.made.passes:
-            raise SystemExit(f"{there} passes are in the index, and there were {self.made.passes}")
+            raise Failed(f"{there} passes are in the index, and there were {self.made.passes}")
 
     async def _rows_there(self) -> None:
         there = await self.rig.visible()
         if there != self.made.reads:
-            raise SystemExit(f"a yardstick has written {there} rows of {self.made.reads}")
+            raise Failed(f"a yardstick has written {there} rows of {self.made.reads}")
 
 
 def _ready_at(worker: Worker) -> datetime:

@@ -19,6 +19,10 @@ from services.demo.places import ROOT
 What = TypeVar("What")
 
 
+class Failed(Exception):
+    """Something that is measured has failed, so that nothing can be said of it. The text says what."""
+
+
 class Told(NamedTuple):
     """When a yardstick began and was done, in seconds of the monotonic clock, which all processes share."""
 
@@ -73,7 +77,7 @@ class Bare:
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
-            raise SystemExit("a yardstick has failed; what it said stands above")
+            raise Failed("a yardstick has failed; what it said stands above")
         return line
 
 

@@ -21,6 +21,7 @@ from schemas.cameras import Camera
 from schemas.detections import Attribute, Candidate, Detection, event_id
 from schemas.owners import OwnerRules
 from schemas.sightings import Sighting
+from tests.bench.ingest.children import Failed
 from tests.support.cameras import camera
 
 CAMERAS: Final = 2000
@@ -178,4 +179,4 @@ async def append(bootstrap: str, where: Sequence[Camera], reads: int, ends: date
 async def _publish(publisher: KafkaPublisher, topic: str, chunk: list[tuple[bytes, bytes]]) -> None:
     refused = [result for result in await publisher.publish(topic, chunk) if result is not None]
     if refused:
-        raise SystemExit(f"the broker refuses {len(refused)} detections: {refused[0]}")
+        raise Failed(f"the broker refuses {len(refused)} detections: {refused[0]}")

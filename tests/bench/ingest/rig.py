@@ -20,6 +20,7 @@ from services.demo.kafka import Kafka
 from services.demo.postgres import Postgres
 from services.settings import Settings
 from tests.bench.ingest import load
+from tests.bench.ingest.children import Failed
 from tests.support.database import Database, make_roles, new_passwords
 from tests.support.stages import Worker, around_today, make_days
 from tests.support.topics import make_topics
@@ -123,7 +124,7 @@ async def _register(bootstrap: str, cameras: list[Camera]) -> None:
         records = [(one.camera_id.encode(), wire.encode(one)) for one in cameras]
         refused = [result for result in await publisher.publish(topics.CAMERAS, records) if result is not None]
     if refused:
-        raise SystemExit(f"the broker refuses cameras: {refused[0]}")
+        raise Failed(f"the broker refuses cameras: {refused[0]}")
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from aiokafka.admin import NewTopic
 
 from schemas import offsets, topics
 from services.demo.process import Child
+from tests.bench.ingest.children import Failed
 from tests.support.stages import SOURCES
 from tests.support.topics import admin
 from tests.support.wait import until_async
 
 ENRICHER: Final = "platetrail-enricher"
 INDEXER: Final = "platetrail-indexer"
-LOOK_S: Final = 0.05
+LOOK_S: Final = 0.1
 STUCK_S: Final = 120.0
 
 
@@ -81,7 +82,7 @@ class Topics:
         }
 
     async def until_done(self, group: str, workers: Sequence[Child]) -> None:
-        """Wait until a group has written all that is in its topic. Raises SystemExit if a worker ends, or is stuck."""
+        """Wait until a group has written all that is in its topic. Raises Failed if a worker ends, or is stuck."""
         ends = await self.ends(SOURCES[group])
         clock = asyncio.get_running_loop().time
         before, moved = -1, clock()
@@ -93,14 +94,14 @@ class Topics:
                 before, moved = now, clock()
             _alive(workers)
             if clock() - moved > STUCK_S:
-                raise SystemExit(f"{group} has committed nothing for {STUCK_S:.0f} s\n" + _tails(workers))
+                raise Failed(f"{group} has committed nothing for {STUCK_S:.0f} s\n" + _tails(workers))
             await asyncio.sleep(LOOK_S)
 
 
 def _alive(workers: Sequence[Child]) -> None:
     ended = tuple(worker for worker in workers if worker.returncode is not None)
     if ended:
-        raise SystemExit(_tails(ended))
+        raise Failed(_tails(ended))
 
 
 def _tails(workers: Sequence[Child]) -> str:
