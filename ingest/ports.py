@@ -143,7 +143,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised; `written` says of
     each partition of this one how far all was written when it was assigned. `idle_s`: partitions of which every
     message was fetched, and for how many seconds none has come since. `lag`: of each partition that the member has, how
-    many messages come after this batch, as far as the broker has said by now.
+    many messages come after this batch, as far as the broker has said by now. `unanswered_s`: for how long the broker
+    has said nothing of the partition of which it has been silent longest; infinite without partitions.
     """
 
     messages: Sequence[Message]
@@ -152,6 +153,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     written: Mapping[Place, Written] = msgspec.field(default_factory=dict)
     idle_s: Mapping[Place, float] = msgspec.field(default_factory=dict)
     lag: Mapping[Place, int] = msgspec.field(default_factory=dict)
+    unanswered_s: float = 0.0
 
 
 class Part(Protocol):
@@ -225,8 +227,8 @@ class Observer:
     def fetched(self, records: int) -> None:
         """Hear of a batch of so many messages; it is `finished` later, after those before it."""
 
-    def empty(self) -> None:
-        """Hear that the broker was asked for messages and had none."""
+    def empty(self, unanswered_s: float) -> None:
+        """Hear that there were no messages, and for how long the broker has not said so (see `Fetched`)."""
 
     def took(self, step: Step, seconds: float) -> None:
         """Hear how long a step of a batch took, pauses while a part was away included."""

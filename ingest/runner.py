@@ -120,7 +120,7 @@ class Runner(ABC):
         with self._timed("fetch"):
             fetched = await self._source.fetch()
         if not fetched.messages and not fetched.idle_s:
-            self._observer.empty()
+            self._observer.empty(fetched.unanswered_s)
             self._observer.lag(fetched.lag)
             if self._writing is not None and self._writing.done():
                 await self._written()

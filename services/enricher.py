@@ -6,26 +6,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-import structlog
-
 from ingest import deadletter, processors
 from ingest.adapters.batches import GroupSource, TopicSink, sighting_key
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.enrich import Outcome, enrich
 from ingest.errors import Unavailable
+from ingest.ports import UNOBSERVED, Observer
 from ingest.stage import Limits, Stage, Work
 from ingest.voting import Voting
 from schemas import topics, wire
 from schemas.detections import Detection
 from schemas.sightings import Sighting
-from services.observe import run_worker
+from services.observe import Measures, listening, run_worker
 from services.settings import Settings
 
 NAME: Final = "enricher"
 
 
-def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sighting]:
+def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOBSERVED) -> Stage[Detection, Sighting]:
     """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop.
 
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
@@ -45,6 +44,7 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
+            lost=observer.expired,
             # Longer than `passes.safe_position` wants, so that once is enough.
             idle_after_s=2 * settings.pass_window_s + 1,
         ),
@@ -58,6 +58,7 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher,),
         state=registry,
+        observer=observer,
         limits=Limits(
             outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
         ),
@@ -67,14 +68,15 @@ def build(settings: Settings, registry: KafkaRegistry) -> Stage[Detection, Sight
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Read the registry whole, then run the stage in its Faust app until `stop` is set."""
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
-    stage = build(settings, registry)
-    ready = partial(structlog.get_logger().info, "ready")
+    measures = Measures(NAME)
+    stage = build(settings, registry, measures)
 
     async def follow_and_run(stopping: asyncio.Event) -> None:
-        async with registry:
-            await _while_following(registry, asyncio.create_task(stage.run(stopping, ready)))
+        async with registry:  # read whole: nothing is fetched, and nobody told that we are ready, before
+            await _while_following(registry, asyncio.create_task(stage.run(stopping, measures.joined)))
 
-    await processors.run(NAME, settings.broker(), follow_and_run, stop)
+    async with listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)):
+        await processors.run(NAME, settings.broker(), follow_and_run, stop)
 
 
 async def _while_following(registry: KafkaRegistry, running: "asyncio.Task[None]") -> None:

@@ -4,24 +4,24 @@ Run it as `python -m services.health`.
 """
 
 import asyncio
-from functools import partial
+import contextlib
 from typing import Final
-
-import structlog
 
 from ingest import processors
 from ingest.adapters.batches import GroupSource
 from ingest.adapters.health import PostgresStates
+from ingest.adapters.probe import DatabaseProbe
+from ingest.ports import UNOBSERVED, Observer
 from ingest.runner import Limits
 from ingest.watch import Watch
 from schemas import topics
-from services.observe import run_worker
+from services.observe import Measures, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "health"
 
 
-def build(settings: Settings) -> Watch:
+def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
     """Return the worker, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
 
     Raises Missing without a database.
@@ -35,17 +35,21 @@ def build(settings: Settings) -> Watch:
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
+            lost=observer.expired,
         ),
         PostgresStates(needed(settings.database_url, "database_url")),
         limits=Limits(outage_s=settings.outage_limit_s),
+        observer=observer,
     )
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run the worker as the service of a Faust app until `stop` is set."""
-    watch = build(settings)
-    ready = partial(structlog.get_logger().info, "ready")
-    await processors.run(NAME, settings.broker(), lambda stopping: watch.run(stopping, ready), stop)
+    measures, probe = Measures(NAME), DatabaseProbe(needed(settings.database_url, "database_url"))
+    watch = build(settings, measures)
+    ready = measures.readiness(settings.stuck_after_s, probe.answers)
+    async with listening(settings, measures.collected, ready), contextlib.aclosing(probe):
+        await processors.run(NAME, settings.broker(), lambda stopping: watch.run(stopping, measures.joined), stop)
 
 
 def main() -> None:

@@ -1,26 +1,27 @@
 """The indexer: sightings from the stream into the index. Run it as `python -m services.indexer`."""
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import Final
-
-import structlog
 
 from ingest import deadletter, processors
 from ingest.adapters.batches import GroupSource, TopicSink
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.postgres import SightingIndex
+from ingest.adapters.probe import DatabaseProbe
+from ingest.ports import UNOBSERVED, Observer
 from ingest.rows import Row, rows
 from ingest.stage import Limits, Stage, Work
 from schemas import topics, wire
 from schemas.sightings import Sighting
-from services.observe import run_worker
+from services.observe import Measures, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "indexer"
 
 
-def build(settings: Settings) -> Stage[Sighting, Row]:
+def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting, Row]:
     """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
 
     Raises Missing without a database.
@@ -36,11 +37,13 @@ def build(settings: Settings) -> Stage[Sighting, Row]:
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
+            lost=observer.expired,
         ),
         Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=rows),
         index,
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher, index),
+        observer=observer,
         limits=Limits(
             outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
         ),
@@ -49,9 +52,11 @@ def build(settings: Settings) -> Stage[Sighting, Row]:
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run the stage in its Faust app until `stop` is set."""
-    stage = build(settings)
-    ready = partial(structlog.get_logger().info, "ready")
-    await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
+    measures, probe = Measures(NAME), DatabaseProbe(needed(settings.database_url, "database_url"))
+    stage = build(settings, measures)
+    ready = measures.readiness(settings.stuck_after_s, probe.answers)
+    async with listening(settings, measures.collected, ready), contextlib.aclosing(probe):
+        await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, measures.joined), stop)
 
 
 def main() -> None:

@@ -11,17 +11,19 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ingest.adapters.crops import CropFolder
 from ingest.adapters.days import PostgresDays
 from ingest.errors import Unavailable
 from ingest.retention import Kept, keep
+from schemas import metrics
 from schemas.entries import Entry
 from search.audit import keys
 from search.audit.adapters.postgres import append_within
 from search.audit.errors import LogError
 from search.audit.secrets import Sealer
-from services.observe import run_worker
+from services.observe import Pulse, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "maintain"
@@ -29,6 +31,34 @@ INTERVAL_S: Final = 3600.0
 RETRY_S: Final = 10.0
 
 Round = Callable[[], Awaitable[Kept]]
+
+
+class Measures:
+    """What this process shows of itself."""
+
+    def __init__(self) -> None:
+        """Begin at nought."""
+        self.collected = CollectorRegistry()
+        self.well = False
+        self._pulse = Pulse()
+        self._rounds = Counter(*metrics.MAINTAIN_ROUNDS, registry=self.collected)
+        self._did = Counter(*metrics.MAINTAIN_DID, registry=self.collected)
+        Gauge(*metrics.MAINTAIN_AGE_SECONDS, registry=self.collected).set_function(self._pulse.age_s)
+        for outcome in ("done", "failed"):
+            self._rounds.labels(outcome)
+
+    def done(self, kept: Kept) -> None:
+        """Count a round that was done."""
+        self.well = True
+        self._pulse.beat()
+        self._rounds.labels("done").inc()
+        for what, number in msgspec.structs.asdict(kept).items():
+            self._did.labels(what).inc(number)
+
+    def failed(self) -> None:
+        """Count a round that was not."""
+        self.well = False
+        self._rounds.labels("failed").inc()
 
 
 def build(settings: Settings) -> Round:
@@ -62,15 +92,35 @@ def build(settings: Settings) -> Round:
 async def work(settings: Settings, stop: asyncio.Event, *, only_once: bool = False) -> None:
     """Do a round at once and then every hour, until `stop` is set. The first one must succeed."""
     once = build(settings)
-    _tell(await once())
+    if only_once:
+        _tell(await once())
+        structlog.get_logger().info("ready")
+        return
+    measures = Measures()
+
+    async def ready() -> bool:
+        return measures.well
+
+    async with listening(settings, measures.collected, ready):
+        await _again_and_again(once, measures, stop)
+
+
+async def _again_and_again(once: Round, measures: Measures, stop: asyncio.Event) -> None:
+    """Do a round, and further ones. Raises what the first one raises."""
+    kept = await once()
+    _tell(kept)
+    measures.done(kept)
     structlog.get_logger().info("ready")
     delay_s = INTERVAL_S
-    while not only_once and not await _stopped(stop, delay_s):
+    while not await _stopped(stop, delay_s):
         try:
-            _tell(await once())
+            kept = await once()
+            _tell(kept)
+            measures.done(kept)
             delay_s = INTERVAL_S
         except Unavailable as error:
             structlog.get_logger().error("not maintained", reason=str(error))
+            measures.failed()
             delay_s = RETRY_S
 
 

@@ -12,18 +12,18 @@ from functools import partial
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from ingest import processors
 from ingest.adapters.batches import GroupSource
 from ingest.match import NOBODY, Tally, match
+from ingest.ports import UNOBSERVED, Observer
 from ingest.stage import Limits, Stage, Work
 from schemas import metrics, topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
-from services.observe import listening, run_worker
+from services.observe import Measures, listening, run_worker
 from services.settings import Settings
 
 NAME: Final = "matcher"
@@ -41,7 +41,7 @@ class _Nowhere:
         self._tally.add("unusable", len(items))
 
 
-def build(settings: Settings, tally: Tally) -> Stage[Detection, DeadLetter]:
+def build(settings: Settings, tally: Tally, observer: Observer = UNOBSERVED) -> Stage[Detection, DeadLetter]:
     """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop."""
 
     def function(batch: Sequence[Detection]) -> list[None]:
@@ -51,6 +51,7 @@ def build(settings: Settings, tally: Tally) -> Stage[Detection, DeadLetter]:
 
     def lost(number: int) -> None:
         tally.add("expired", number)
+        observer.expired(number)
         if number:
             structlog.get_logger().error("reads_lost", stage=NAME, reads=number)
 
@@ -70,26 +71,19 @@ def build(settings: Settings, tally: Tally) -> Stage[Detection, DeadLetter]:
         nowhere,
         nowhere,
         limits=Limits(outage_s=settings.outage_limit_s),
+        observer=observer,
     )
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run the stage in its Faust app until `stop` is set; log and serve how many reads had which outcome."""
-    tally = Tally()
-    stage = build(settings, tally)
-    joined = asyncio.Event()
-
-    def ready() -> None:
-        joined.set()
-        structlog.get_logger().info("ready")
-
-    async def is_ready() -> bool:
-        return joined.is_set()
-
+    tally, measures = Tally(), Measures(NAME)
+    measures.collected.register(_Reads(tally))
+    stage = build(settings, tally, measures)
     reporting = asyncio.create_task(_report(tally))
     try:
-        async with listening(settings, _collected(tally), is_ready):
-            await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, ready), stop)
+        async with listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)):
+            await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, measures.joined), stop)
     finally:
         reporting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -110,12 +104,6 @@ class _Reads(Collector):
         for outcome, number in self._tally.of.items():
             family.add_metric([outcome], number)
         yield family
-
-
-def _collected(tally: Tally) -> CollectorRegistry:
-    collected = CollectorRegistry()
-    collected.register(_Reads(tally))
-    return collected
 
 
 async def _report(tally: Tally) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from ingest import relay
 from ingest.adapters.kafka import KafkaPublisher
@@ -15,8 +16,8 @@ from ingest.adapters.outbox import Outbox
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.upkeep import see_to
 from ingest.errors import Unavailable
-from schemas import topics
-from services.observe import run_worker
+from schemas import metrics, topics
+from services.observe import Pulse, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "relay"
@@ -24,11 +25,39 @@ POLL_S: Final = 0.2
 RETRY_S: Final = 1.0
 
 
+class Measures:
+    """What this process shows of itself."""
+
+    def __init__(self) -> None:
+        """Begin at nought."""
+        self.collected = CollectorRegistry()
+        self._pulse = Pulse()
+        self._well = False
+        self._records = Counter(*metrics.RELAY_RECORDS, registry=self.collected)
+        Gauge(*metrics.RELAY_AGE_SECONDS, registry=self.collected).set_function(self._pulse.age_s)
+
+    def carried(self, records: int) -> None:
+        """Count records that went to the stream; 0: none waits."""
+        self._records.inc(records)
+        self._pulse.beat()
+
+    def well(self, well: bool) -> None:
+        """Note whether the stream was brought up to the table, and both ends answer."""
+        self._well = well
+
+    def is_ready(self, within_s: float) -> bool:
+        """Tell whether changes go to the stream, the last look at the outbox being no older than so many seconds."""
+        return self._well and self._pulse.age_s() < within_s
+
+
 class Relay:
     """The outbox and the stream."""
 
-    def __init__(self, outbox: Outbox, publisher: KafkaPublisher, registry: KafkaRegistry) -> None:
+    def __init__(
+        self, outbox: Outbox, publisher: KafkaPublisher, registry: KafkaRegistry, measures: Measures | None = None
+    ) -> None:
         """Know both ends, and the registry as its readers see it."""
+        self._measures = measures or Measures()
         self._outbox = outbox
         self._publisher = publisher
         self._registry = registry
@@ -56,12 +85,15 @@ class Relay:
                     await self._reconcile()
                     reconciled = True
                     log.info("ready")
+                self._measures.carried(carried)
+                self._measures.well(reconciled)
                 waiting = False
                 delay_s = 0.0 if carried else POLL_S
             except Unavailable as error:
                 if not waiting:
                     log.warning("waiting", reason=str(error))
                 waiting = True
+                self._measures.well(False)
                 delay_s = RETRY_S
             await _pause(stop, delay_s)
 
@@ -74,21 +106,28 @@ class Relay:
             log.error("the stream is ahead of the table", cameras=ahead, cause="was the database set back?")
 
 
-def build(settings: Settings) -> Relay:
+def build(settings: Settings, measures: Measures | None = None) -> Relay:
     """Return the relay; nothing is connected yet. Needs a running event loop. Raises Missing without a database."""
     timeout_s = settings.publish_timeout_s
     return Relay(
         Outbox(needed(settings.database_url, "database_url")),
         KafkaPublisher(settings.broker(), timeout_s=timeout_s),
         KafkaRegistry(settings.broker(), timeout_s=timeout_s),
+        measures,
     )
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the topics, then relay until `stop` is set."""
-    relaying = build(settings)
-    await see_to(settings.broker(), topics.ALL, settings.owner_rules())
-    await relaying.work(stop)
+    measures = Measures()
+    relaying = build(settings, measures)
+
+    async def ready() -> bool:
+        return measures.is_ready(settings.stuck_after_s)
+
+    async with listening(settings, measures.collected, ready):
+        await see_to(settings.broker(), topics.ALL, settings.owner_rules())
+        await relaying.work(stop)
 
 
 async def _pause(stop: asyncio.Event, delay_s: float) -> None:

@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     outage_limit_s: float = Field(
         default=120.0, description="how long broker or database may be gone before a worker ends"
     )
+    stuck_after_s: float = Field(
+        default=60.0, gt=0, description="a worker that has not got on for so long says that it is not ready"
+    )
     failure_limit: int = Field(
         default=200, ge=1, description="with more unusable messages in a row than this, a worker ends"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -124,6 +125,7 @@ class GroupSource:
             written={(at.topic, at.partition): one for at, one in written.items()},
             idle_s=await self._idle.since(self._consumer, found) if self._idle is not None else {},
             lag=self._lag(),
+            unanswered_s=self._unanswered_s(),
         )
 
     @contextlib.asynccontextmanager
@@ -157,6 +159,13 @@ class GroupSource:
         return {
             (at.topic, at.partition): max(0, end - self._at.get(at, end)) for at, end in ends.items() if end is not None
         }
+
+    def _unanswered_s(self) -> float:
+        answers: list[int | None] = [self._consumer.last_poll_timestamp(at) for at in self._consumer.assignment()]
+        heard = [answer for answer in answers if answer is not None]
+        if not answers or len(heard) < len(answers):
+            return math.inf
+        return max(0.0, time.time() - min(heard) / 1000)
 
     async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
         """Return what the group has left beside its offsets."""

@@ -22,8 +22,7 @@ SERVICES: Final[dict[str, str]] = {
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_ingest), PLATETRAIL_INSTANCE.""",
     "matcher": """Compare reads that may not be kept with the plates wanted now, and let them go.
 
-        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE; /healthz, /readyz and /metrics are on
-        PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT.""",
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE.""",
     "health": """Keep what operators are shown of their cameras: last seen, rates, skew.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_health), PLATETRAIL_INSTANCE.""",
@@ -48,7 +47,7 @@ SERVICES: Final[dict[str, str]] = {
     "inbox": """Carry what camera networks write into topics of their own to the stream, as the gateway would.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_NETWORKS (a JSON list), PLATETRAIL_OWNERS_FILE,
-        PLATETRAIL_INSTANCE; /healthz, /readyz and /metrics are on PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT.""",
+        PLATETRAIL_INSTANCE.""",
     "relay": """Carry changes of the camera registry from the database to the stream; make and check the topics.
 
         Reads PLATETRAIL_DATABASE_URL (role platetrail_relay), PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE.""",
@@ -57,8 +56,11 @@ SERVICES: Final[dict[str, str]] = {
 
 def add_to(app: typer.Typer) -> None:
     """Add a group with a command for each service."""
-    says = "Start one service; it runs until SIGTERM or Ctrl-C and logs JSON lines to standard error."
-    group = typer.Typer(help=says, no_args_is_help=True, rich_markup_mode="markdown")
+    says = """Start one service; it runs until SIGTERM or Ctrl-C and logs JSON lines to standard error.
+
+        Every one has /healthz, /readyz and, but for search and auditing, /metrics, on PLATETRAIL_LISTEN_HOST (loopback
+        unless set) and PLATETRAIL_LISTEN_PORT (a free one unless set; it is logged)."""
+    group = typer.Typer(help=inspect.cleandoc(says), no_args_is_help=True, rich_markup_mode="markdown")
     for name, about in SERVICES.items():
         group.command(name, help=inspect.cleandoc(about))(_starter(name))
     app.add_typer(group, name="serve", rich_help_panel="Those who run it")

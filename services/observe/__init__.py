@@ -5,6 +5,8 @@ from services.observe.listener import CannotListen as CannotListen
 from services.observe.listener import listening as listening
 from services.observe.logs import configure_logging as configure_logging
 from services.observe.logs import exception_names as exception_names
+from services.observe.measures import Measures as Measures
+from services.observe.measures import Pulse as Pulse
 from services.observe.open_routes import OPEN_ROUTES as OPEN_ROUTES
 from services.observe.open_routes import install_health as install_health
 from services.observe.open_routes import install_metrics as install_metrics

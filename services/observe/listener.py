@@ -29,6 +29,15 @@ class _Listener(uvicorn.Server):
         yield
 
 
+def build(collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
+    """Return what answers beside a worker: the open routes, and nothing else."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    install_problems(app)
+    install_health(app, ready)
+    install_metrics(app, collected)
+    return app
+
+
 @contextlib.asynccontextmanager
 async def listening(
     settings: Settings, collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]
@@ -37,10 +46,7 @@ async def listening(
 
     They need no credentials, so they are on `listen_host`, loopback unless set otherwise. Raises CannotListen.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    install_problems(app)
-    install_health(app, ready)
-    install_metrics(app, collected)
+    app = build(collected, ready)
     family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
     try:
         listener = socket.create_server((settings.listen_host, settings.listen_port), family=family)

@@ -136,7 +136,8 @@ async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
         await _reported(database, walk)
         walk.now = datetime.now(UTC).replace(microsecond=0)  # last, since such reads are gone within a minute or two
         await walk.samples("ephemeral", timedelta(), plate=f"{EPHEMERAL}3333")
-        await walk.send("metrics", "", "GET", "/metrics", {})
+        await walk.send("metrics", "gateway", "GET", "/metrics", {})
+        await walk.watch()
         found = await looking.look(UNLISTED, LISTED_MARK, LONG, PAST, EPHEMERAL)
         for prefix in found:
             found[prefix] |= {one for push in walk.pushed for one in everywhere.in_bytes("answer", push.answer, prefix)}
@@ -380,8 +381,12 @@ def test_what_was_searched_is_all_there_is(left: Left) -> None:
     assert {"table audit.head", "table pg_authid", "table registry.camera_health"} <= left.tables.keys()
     assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer", "matcher", "health"}
     assert all(log.stat().st_size for log in left.walk.logs)
-    [metrics] = left.pushed("metrics")
-    assert b'status="accepted"' in metrics.answer
+    shown = {one.name: one.answer for one in left.pushed("metrics")}
+    assert shown.keys() == {"gateway", "enricher", "indexer", "matcher", "health"}
+    assert b'status="accepted"' in shown["gateway"]
+    assert all(b'outcome="written"' in shown[name] for name in ("enricher", "indexer", "health"))
+    assert b'outcome="discarded"' in shown["matcher"]
+    assert {one.status for one in left.pushed("ready")} == {200}
 
 
 def test_a_parser_that_lets_a_field_through_would_be_found_out(left: Left) -> None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from schemas import keys as camera_keys
 from schemas.owners import OwnerRules
 from services import auditing, deadletters, gateway, search
-from services.observe import OPEN_ROUTES
+from services.observe import OPEN_ROUTES, Measures, listener
 from services.settings import Settings
 from tests.support.http import operations, statuses
 from tests.support.searching import Keys
@@ -96,6 +96,14 @@ async def test_dead_letters_are_closed_to_investigators(keys: Keys) -> None:
 async def test_a_token_opens_nothing_at_the_gateway(keys: Keys) -> None:
     found = await statuses(APPS["gateway"](keys), keys.bearer())
     assert open_to(found, 401) <= OPEN_ROUTES
+
+
+async def test_beside_a_worker_nothing_answers_but_the_open_routes() -> None:
+    measures = Measures("enricher")
+    app = listener.build(measures.collected, measures.readiness(60))
+    found = await statuses(app)
+    assert found == {("GET", "/healthz"): 200, ("GET", "/readyz"): 503, ("GET", "/metrics"): 200}
+    assert {path for _, path in found} <= OPEN_ROUTES
 
 
 async def test_an_open_route_that_is_not_on_the_list_is_found(keys: Keys) -> None:

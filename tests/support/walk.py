@@ -96,6 +96,17 @@ class Walk:
         await asyncio.to_thread(child.wait_ready, lambda: '"ready"' in child.output(), 60)
         return child
 
+    async def watch(self) -> None:
+        """Ask each worker that runs what whoever watches over it asks, and note all of its answer."""
+        for child in self.children:
+            ports = [json.loads(line)["port"] for line in child.output().splitlines() if '"listening"' in line]
+            if child.returncode is None and ports:
+                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[0]}", trust_env=False) as client:
+                    for way, path in (("metrics", "/metrics"), ("ready", "/readyz"), ("alive", "/healthz")):
+                        answer = await client.get(f"{path}?{self.make()}", headers=self.around())
+                        said = repr(answer.headers.raw).encode() + answer.content
+                        self.pushed.append(Pushed(way, child.name, answer.status_code, said))
+
     def of(self, way: str) -> list[Camera]:
         """Return the cameras of a way."""
         return [one for place, (one, _) in self.cameras.items() if place.partition(" ")[0] == way]
