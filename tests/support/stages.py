@@ -43,10 +43,10 @@ def settings(bootstrap: str, database: Database | None = None, **changes: Any) -
 
 
 class Worker(Child):
-    """A stage as a process: `python -m services.<name>`."""
+    """A stage as a process: `python -m services.<name>`, or what `module` names."""
 
-    def __init__(self, name: str, of: Settings, folder: Path) -> None:
-        """Start it; its log is in the folder."""
+    def __init__(self, name: str, of: Settings, folder: Path, *, module: str = "", **more: str) -> None:
+        """Start it; its log is in the folder. `more` are variables of its environment, without the prefix."""
         env = {
             "PLATETRAIL_KAFKA_BOOTSTRAP": of.kafka_bootstrap,
             "PLATETRAIL_DATABASE_URL": of.database_url,
@@ -62,7 +62,8 @@ class Worker(Child):
             env |= {"PLATETRAIL_NETWORKS": json.dumps(of.networks), "PLATETRAIL_LISTEN_PORT": str(of.listen_port)}
         files = {"PASSWORD": of.kafka_password_file, "CA": of.kafka_ca_file}
         env |= {f"PLATETRAIL_KAFKA_{name}_FILE": str(file) for name, file in files.items() if file is not None}
-        argv = [sys.executable, "-m", f"services.{name}"]
+        env |= {f"PLATETRAIL_{variable}": value for variable, value in more.items()}
+        argv = [sys.executable, "-m", *(module or f"services.{name}").split()]
         super().__init__(name, argv, log_file=folder / f"{name}.log", env=env, cwd=ROOT)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -77,6 +78,15 @@ class Worker(Child):
     def wait_until_ready(self) -> None:
         """Wait for its own word. Raises ChildError if it ends first."""
         self.wait_ready(lambda: bool(self.said("ready")), 60)
+
+
+def json_line(line: bytes) -> dict[str, Any]:
+    """Return what a line of a log says; nothing if it is none of ours."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 @asynccontextmanager

@@ -1,0 +1,232 @@
+"""What became of a load: lost, doubled, doubled in the topics, set aside; counted against the load's own list."""
+
+import asyncio
+import time
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas import health, topics, wire
+from schemas.cameras import Camera
+from schemas.deadletters import DeadLetter
+from schemas.detections import Detection
+from schemas.health import CameraReport
+from schemas.sightings import Sighting
+from tests.faults.load import EPHEMERAL, Load
+from tests.faults.passes import Pass, by_event
+from tests.faults.system import READS_OF, System
+from tests.support.wait import until_async
+
+COUNTED: Final = (topics.DETECTIONS, topics.SIGHTINGS, topics.DEAD_LETTERS, topics.CAMERAS, topics.CAMERA_HEALTH)
+DRAIN_S: Final = 240.0
+
+ROWS: Final = """
+select pass_id, camera_id, plate, revision from reads.sighting
+where superseded_by is null and captured_at >= $1 and camera_id like 'faults-%'
+"""
+
+Marks = dict[TopicPartition, int]
+
+
+@dataclass
+class Found:
+    """The result. `lost` and `doubled` by what: passes, changes of the registry, reads in camera health.
+
+    `late` passes are those of which a read came later than a pass may take: their further rows are not doubles.
+    """
+
+    reads: int = 0
+    passes: int = 0
+    resent: int = 0
+    late: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    doubled: Counter[str] = field(default_factory=Counter)
+    strange: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether nothing was lost, doubled or made up."""
+        return not (self.lost.total() or self.doubled.total() or self.strange.total())
+
+
+class Before:
+    """Where the topics ended, what camera health knew, and how often cameras had changed, before a load."""
+
+    def __init__(self, marks: Marks, accepted: dict[str, int], revisions: dict[str, int]) -> None:
+        """Know the topics' ends, the reads accepted by camera, and the revisions of cameras."""
+        self.marks = marks
+        self.accepted = accepted
+        self.revisions = revisions
+
+
+async def before(system: System) -> Before:
+    """Return how things stand before a load."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
+    await consumer.start()
+    try:
+        marks = await consumer.end_offsets(_parts(*COUNTED))
+    finally:
+        await consumer.stop()
+    return Before(marks, await accepted(system), await _revisions(system))
+
+
+async def drained(system: System) -> None:
+    """Wait until every process has worked off all that it is to work off. AssertionError says what is left."""
+    for kind in ("inbox", "enricher", "indexer", "health", "matcher"):
+
+        async def done(kind: str = kind) -> bool:
+            return await lag(system, kind) == 0
+
+        await until_async(done, f"{kind} has worked everything off", DRAIN_S)
+
+    async def told() -> bool:
+        return not await system.ask("select from registry.outbox limit 1")
+
+    await until_async(told, "the relay has emptied the outbox", DRAIN_S)
+
+
+async def lag(system: System, kind: str) -> int:
+    """Return how many messages a kind of process has not worked off; -1 if the broker does not say."""
+    try:
+        committed = await system.committed(kind)
+        consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
+        await consumer.start()
+        try:
+            parts = _parts(*READS_OF[kind])
+            ends, starts = await consumer.end_offsets(parts), await consumer.beginning_offsets(parts)
+        finally:
+            await consumer.stop()
+    except (OSError, TimeoutError, RuntimeError):  # KafkaError is a RuntimeError
+        return -1
+    return sum(max(0, end - committed.get((at.topic, at.partition), starts[at])) for at, end in ends.items())
+
+
+async def count(system: System, load: Load, since: Before) -> Found:
+    """Count what became of a load that is drained."""
+    found = Found(reads=load.reads, passes=len(load.passes), resent=load.resent)
+    found.strange.update(dict.fromkeys(load.refused, 1))
+    await _count_rows(system, load, found)
+    records = await read(system, since.marks)
+    _count_duplicates(records, load, found)
+    await _count_changes(system, records, since, found)
+    await _count_health(system, records, since, found)
+    return found
+
+
+async def _count_rows(system: System, load: Load, found: Found) -> None:
+    """A pass has one live row, which all of its reads have voted on."""
+    owner_of = by_event(load.passes)
+    rows: defaultdict[int, list[Any]] = defaultdict(list)
+    for row in await system.ask(ROWS, load.began_at):
+        one = owner_of.get(uuid.UUID(str(row["pass_id"])))
+        if row["camera_id"] == EPHEMERAL:
+            found.strange["ephemeral reads in the index"] += 1
+        elif one is None:
+            found.strange["rows of no pass"] += 1
+        else:
+            rows[id(one)].append(row)
+    for one in load.passes:
+        if one.acknowledged:
+            _judge(one, rows[id(one)], found)
+
+
+def _judge(one: Pass, rows: list[Any], found: Found) -> None:
+    found.late += one.late
+    if not rows:
+        found.lost["passes"] += 1
+    elif len(rows) > 1 and not one.late:
+        found.doubled["passes"] += 1
+    elif not one.late and rows[0]["revision"] < one.acknowledged - 1:
+        found.lost["later reads of a pass"] += 1
+    elif not one.late and (rows[0]["plate"] != one.plate or rows[0]["revision"] != one.acknowledged - 1):
+        found.strange["another vote than that of its reads"] += 1
+    else:
+        return
+    if len(found.examples) < 5:
+        told = [(str(row["pass_id"]), row["plate"], row["revision"]) for row in rows]
+        found.examples.append(f"{one.camera_id} {one.plate} {one.rightly} {[str(at) for at in one.events]}: {told}")
+
+
+def _count_duplicates(records: Mapping[str, list[Any]], load: Load, found: Found) -> None:
+    detections = [wire.decode(value, Detection).event_id for _, value in records[topics.DETECTIONS]]
+    found.duplicates["detections"] = len(detections) - len(set(detections))
+    sightings = [wire.decode(value, Sighting) for _, value in records[topics.SIGHTINGS]]
+    keys = {(one.pass_id, one.plate_key, one.revision) for one in sightings}
+    found.duplicates["sightings"] = len(sightings) - len(keys)
+    letters = [wire.decode(value, DeadLetter) for _, value in records[topics.DEAD_LETTERS]]
+    written = [letter for letter in letters if letter.replayed_as is None]
+    once = {letter.letter_id: letter for letter in written}
+    found.duplicates["dead-letters"] = len(written) - len(once)
+    found.dead_letters.update(letter.reason for name, letter in once.items() if name not in load.put_back)
+
+
+async def _count_changes(system: System, records: Mapping[str, list[Any]], since: Before, found: Found) -> None:
+    """Every revision of a camera that the table had is in the stream."""
+    seen = Counter((one.camera_id, one.revision) for one in _cameras(records))
+    found.duplicates["cameras"] = seen.total() - len(seen)
+    for camera_id, revision in (await _revisions(system)).items():
+        wanted = range(since.revisions.get(camera_id, -1) + 1, revision + 1)
+        found.lost["changes of the registry"] += sum((camera_id, one) not in seen for one in wanted)
+
+
+async def _revisions(system: System) -> dict[str, int]:
+    rows = await system.ask("select camera_id, revision from registry.camera where camera_id like 'faults-renamed-%'")
+    return {row["camera_id"]: row["revision"] for row in rows}
+
+
+async def _count_health(system: System, records: Mapping[str, list[Any]], since: Before, found: Found) -> None:
+    """What the reports say that was accepted, each once, is what the table says."""
+    reports = [wire.decode(value, CameraReport) for _, value in records[topics.CAMERA_HEALTH]]
+    once = {(one.camera_id, one.source, one.sequence): one for one in reports}
+    found.duplicates["camera-health"] = len(reports) - len(once)
+    reported: Counter[str] = Counter()
+    for one in once.values():
+        reported[one.camera_id] += one.accepted
+    for camera_id, number in (await accepted(system)).items():
+        more = number - since.accepted.get(camera_id, 0) - reported[camera_id]
+        if more:
+            (found.doubled if more > 0 else found.lost)["reads in camera health"] += abs(more)
+
+
+async def accepted(system: System) -> dict[str, int]:
+    """Return how many accepted reads camera health knows of, by camera."""
+    rows = await system.ask("select camera_id, state from registry.camera_health")
+    states = {row["camera_id"]: health.decode(row["state"]) for row in rows}
+    return {name: sum(hour.accepted for hour in state.hours.values()) for name, state in states.items()}
+
+
+def _cameras(records: Mapping[str, list[Any]]) -> list[Camera]:
+    found = [wire.decode(value, Camera) for _, value in records[topics.CAMERAS]]
+    return [one for one in found if one.camera_id.startswith("faults-renamed-")]
+
+
+async def read(system: System, marks: Marks) -> dict[str, list[tuple[bytes, bytes]]]:
+    """Return what was appended to topics since the marks. AssertionError if the broker is too slow about it."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    found: dict[str, list[tuple[bytes, bytes]]] = {name: [] for name in COUNTED}
+    try:
+        consumer.assign(list(marks))
+        ends = await consumer.end_offsets(list(marks))
+        for at, mark in marks.items():
+            consumer.seek(at, mark)
+        limit_s = time.monotonic() + DRAIN_S
+        while any([await consumer.position(at) < ends[at] for at in marks]):
+            assert time.monotonic() < limit_s, f"the topics could not be read within {DRAIN_S:.0f} s"
+            for at, some in (await consumer.getmany(timeout_ms=200)).items():
+                found[at.topic] += [(record.key, record.value) for record in some if record.value is not None]
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()
+    return found
+
+
+def _parts(*names: str) -> list[TopicPartition]:
+    return [TopicPartition(name, number) for name in names for number in range(topics.load(name).partitions)]

@@ -1,0 +1,166 @@
+"""Processes and servers killed with -9 at a moment at which they had something in hand."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Final
+
+from services.demo.process import ChildError
+from tests.faults.load import Load
+from tests.faults.system import GROUPS, OWNER, Running, System, freeze, thaw
+from tests.support import reads, rows
+from tests.support.wait import until_async
+
+TRIES_S: Final = 30.0
+"""How long a moment is looked for at which a process has something in hand; after that it is killed all the same."""
+
+LONG_GONE: Final = timedelta(days=400)
+DUE_DAYS: Final = 6
+
+
+async def process(system: System, load: Load, name: str, rng: Random) -> int:
+    """Kill a process and start it again; return what it had in hand: 0 is a kill that does not count."""
+    if name == "maintain":
+        return await _maintain(system, rng)
+    load.stressed = name
+    try:
+        held = await _killed_with_something_in_hand(system, load, name, rng)
+        await system.start(name)
+    finally:
+        load.stressed = ""
+    return held
+
+
+async def _killed_with_something_in_hand(system: System, load: Load, name: str, rng: Random) -> int:
+    """Freeze the process first: what it has fetched is its own word (its log), what is committed is the broker's."""
+    one = system.processes[name]
+    end_s = time.monotonic() + TRIES_S
+    while True:
+        await asyncio.sleep(rng.uniform(0.05, 0.6))
+        freeze(one.worker.pid)
+        held = await in_hand(system, load, name)
+        if held > 0 or time.monotonic() > end_s:
+            break
+        thaw(one.worker.pid)
+    one.expected = True
+    await asyncio.to_thread(one.worker.kill)
+    assert one.worker.returncode == -signal.SIGKILL
+    # Once more: a commit or an answer may have been on its way when it froze.
+    return min(held, await in_hand(system, load, name)) if name in GROUPS else held
+
+
+async def in_hand(system: System, load: Load, name: str) -> int:
+    """Return what a frozen process has begun and not finished.
+
+    Records fetched and not committed; reads or letters of requests without an answer; changes that wait in the outbox.
+    """
+    if name in load.waiting:
+        await asyncio.sleep(0.05)  # what it had answered gets here
+        return load.waiting[name]
+    if name == "relay":
+        [row] = await system.ask("select count(*) from registry.outbox")
+        return int(row["count"])
+    one = system.processes[name]
+    one.listen()
+    committed = await system.committed(name)
+    return sum(max(0, offset - committed.get(place, 0)) for place, offset in one.fetched.items())
+
+
+async def _maintain(system: System, rng: Random) -> int:
+    """Kill the maintain service in its round, with days that are due to be dropped; a further round drops them.
+
+    Raises AssertionError if a day is left, or was dropped with no entry in the audit log, or with two.
+    """
+    held = 0
+    for _ in range(10):
+        await system.stop("maintain")
+        due = await _due_days(system, rng)
+        starting = asyncio.create_task(system.start("maintain"))
+        held = await _killed_in_its_round(system, starting, rng)
+        await system.start("maintain")
+        await _dropped_once(system, due)
+        if held:
+            break
+    return held
+
+
+async def _killed_in_its_round(system: System, starting: "asyncio.Task[Running]", rng: Random) -> int:
+    """Return how many days it had yet to drop."""
+
+    async def begun() -> bool:
+        return bool(await system.ask("select from pg_stat_activity where application_name = 'platetrail-maintain'"))
+
+    await until_async(begun, "maintain is in its round", 60)
+    await asyncio.sleep(rng.uniform(0, 0.15))
+    one = system.processes["maintain"]
+    one.expected = True
+    await asyncio.to_thread(one.worker.kill)
+    with contextlib.suppress(ChildError):
+        await starting
+    return len(await _days_left(system))
+
+
+async def _due_days(system: System, rng: Random) -> list[str]:
+    """Put reads into days that are long past their time; return the days."""
+    first = datetime.now(UTC).replace(hour=12) - LONG_GONE - timedelta(days=rng.randrange(2000))
+    days = [first - timedelta(days=number) for number in range(DUE_DAYS)]
+    planted = [rows.row(captured_at=day, owner=OWNER, camera_id="faults-gone") for day in days]
+    await reads.put(system.database, planted)
+    return [day.date().isoformat() for day in days]
+
+
+async def _days_left(system: System) -> list[str]:
+    limit = datetime.now(UTC).date() - timedelta(days=300)
+    return [str(row["day"]) for row in await system.ask("select day from reads.days() as day where day < $1", limit)]
+
+
+async def _dropped_once(system: System, due: list[str]) -> None:
+    assert await _days_left(system) == [], "a day that was due is still there"
+    found = await system.ask("select convert_from(leaf, 'utf8') as leaf from audit.leaf where kind = 'purge'")
+    for day in due:
+        entries = sum(f'"day":"{day}"' in row["leaf"].replace(" ", "") for row in found)
+        assert entries == 1, f"{entries} entries of the audit log say that {day} was dropped"
+
+
+async def kafka(system: System, rng: Random) -> int:
+    """Kill the broker and start it again; return how many records enricher and indexer had in hand."""
+    held = 0
+    end_s = time.monotonic() + TRIES_S
+    while True:
+        await asyncio.sleep(rng.uniform(0.2, 1.5))
+        freeze(system.kafka.pid)
+        held = _workers_hold(system)
+        if held > 0 or time.monotonic() > end_s:
+            break
+        thaw(system.kafka.pid)
+    await asyncio.to_thread(system.kafka.kill)
+    await asyncio.sleep(rng.uniform(0.2, 1.5))
+    await asyncio.to_thread(system.kafka.restart)
+    return held
+
+
+async def postgres(system: System, rng: Random) -> int:
+    """Kill PostgreSQL and start it again; return how many records the indexer had in hand."""
+    held = 0
+    end_s = time.monotonic() + TRIES_S
+    while True:
+        await asyncio.sleep(rng.uniform(0.2, 1.5))
+        frozen = system.server_processes()
+        for one in frozen:
+            one.suspend()
+        held = system.processes["indexer"].in_hand()
+        if held > 0 or time.monotonic() > end_s:
+            break
+        for one in frozen:
+            one.resume()
+    await asyncio.to_thread(system.postgres.kill)
+    await asyncio.sleep(rng.uniform(0.2, 1.5))
+    await asyncio.to_thread(system.postgres.restart)
+    return held
+
+
+def _workers_hold(system: System) -> int:
+    return sum(system.processes[name].in_hand() for name in ("enricher", "indexer"))

@@ -1,0 +1,113 @@
+"""One kind of fault after another, each under a load of its own in one running system, and what was counted."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Final
+
+from tests.faults import kills
+from tests.faults.count import Found, before, count, drained
+from tests.faults.load import Load, World
+from tests.faults.system import ORDER, Ended, System
+
+Say = Callable[[str], None]
+Inject = Callable[[System, Load, Random], Awaitable[int]]
+"""Does one round of a fault; returns what was in hand, or -1 if the fault is none that has to meet something."""
+
+WARM_S: Final = 1.0
+
+
+@dataclass
+class Result:
+    """What was counted of one kind of fault."""
+
+    fault: str
+    seed: int
+    wanted: int
+    held: list[int] = field(default_factory=list)
+    found: Found = field(default_factory=Found)
+    ended: list[Ended] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def counted(self) -> int:
+        """How many rounds met something in hand."""
+        return sum(held != 0 for held in self.held)
+
+    @property
+    def good(self) -> bool:
+        """Tell whether it was carried out, and nothing was lost, doubled or made up."""
+        return not self.error and self.found.whole and bool(self.counted) and len(self.held) == self.wanted
+
+    def line(self) -> str:
+        """Return it in one line."""
+        found = self.found
+        parts = [
+            f"{self.fault}: {len(self.held)} rounds, {self.counted} counted, in hand {self.held}",
+            f"{found.passes} passes, {found.reads} reads ({found.resent} sent again, {found.late} passes late)",
+            f"lost {dict(+found.lost)}, doubled {dict(+found.doubled)}, duplicates in topics {dict(+found.duplicates)}",
+            f"dead letters {dict(+found.dead_letters)}, seed {self.seed}, {self.seconds:.0f} s",
+        ]
+        parts += [f"STRANGE {dict(found.strange)}"] if found.strange else []
+        parts += [f"ended by itself: {ended}" for ended in self.ended]
+        parts += [f"for example {example}" for example in found.examples]
+        parts += [f"FAILED {self.error}"] if self.error else []
+        return "; ".join(parts)
+
+
+async def _kill(name: str, system: System, load: Load, rng: Random) -> int:
+    return await kills.process(system, load, name, rng)
+
+
+async def _kill_kafka(system: System, _: Load, rng: Random) -> int:
+    return await kills.kafka(system, rng)
+
+
+async def _kill_postgres(system: System, _: Load, rng: Random) -> int:
+    return await kills.postgres(system, rng)
+
+
+FAULTS: Final[Mapping[str, Inject]] = {
+    **{f"kill -9 {name}": partial(_kill, name) for name in ORDER},
+    "kill -9 Kafka": _kill_kafka,
+    "kill -9 PostgreSQL": _kill_postgres,
+}
+
+SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL")
+
+
+async def run(world: World, faults: Mapping[str, int], seed: int, say: Say, limit_s: float = math.inf) -> Result:
+    """Inject faults, each as often as is said, under one load; drain; count.
+
+    After `limit_s` seconds no further round begins. What fails (a process that does not come back, a backlog that does
+    not end) is in the result's `error`: the next kind of fault has its turn.
+    """
+    system = world.system
+    result = Result(" + ".join(faults), seed, sum(faults.values()))
+    rng = Random(f"{seed} {result.fault}")
+    begun_s = time.monotonic()
+    first_ended = len(system.ended)
+    try:
+        since = await before(system)
+        load = Load(world)
+        async with load.running():
+            await asyncio.sleep(WARM_S)
+            for number, name in enumerate([name for name, rounds in faults.items() for _ in range(rounds)]):
+                if time.monotonic() - begun_s > limit_s:
+                    break
+                held = await FAULTS[name](system, load, rng)
+                result.held.append(held)
+                say(f"{name} ({number + 1} of {result.wanted}): " + (f"{held} in hand" if held >= 0 else "done"))
+        await drained(system)
+        result.found = await count(system, load, since)
+    except Exception as error:  # noqa: BLE001 - the next kind of fault must have its turn, and the table its line
+        result.error = f"{type(error).__name__}: {str(error)[:1500]}"
+    result.ended = system.ended[first_ended:]
+    result.seconds = time.monotonic() - begun_s
+    say(result.line())
+    return result

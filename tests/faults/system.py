@@ -1,0 +1,291 @@
+"""A whole running system whose parts are there to be broken: servers of its own, and every process on them."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import httpx
+import psutil
+from aiokafka import TopicPartition
+
+from schemas import offsets, topics
+from schemas.owners import Grant, OwnerRules
+from services.demo import kafka as kafka_starter
+from services.demo import postgres as postgres_starter
+from services.demo.fleet import ROLES
+from services.demo.kafka import Kafka
+from services.demo.postgres import Postgres
+from services.demo.process import ChildError, free_port
+from services.settings import Settings
+from tests.support import stages
+from tests.support.database import Database, fresh, make_roles, new_passwords
+from tests.support.searching import ISSUER, Keys
+from tests.support.topics import admin, make_topics
+from tests.support.wait import until_async
+
+NETWORK: Final = "faults-net"
+OWNER: Final = "north"
+SESSION_S: Final = 6.0
+WINDOW_S: Final = 90.0
+BATCH: Final = 200
+READY_S: Final = 120.0
+
+ORDER: Final = ("maintain", "relay", "gateway", "inbox", "enricher", "indexer", "matcher", "health", "deadletters")
+HTTP: Final = ("gateway", "deadletters")
+
+GROUPS: Final[Mapping[str, str]] = {
+    "enricher": "platetrail-enricher",
+    "indexer": "platetrail-indexer",
+    "matcher": "platetrail-matcher",
+    "health": "platetrail-health",
+    "inbox": f"platetrail-inbox.{NETWORK}",
+}
+"""The consumer group of each process that has one."""
+
+READS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "enricher": (topics.DETECTIONS,),
+    "indexer": (topics.SIGHTINGS,),
+    "matcher": (topics.EPHEMERAL,),
+    "health": (topics.CAMERA_HEALTH, topics.DEAD_LETTERS),
+    "inbox": (topics.inbox(NETWORK),),
+}
+
+Place = tuple[str, int]
+
+
+class Ended(NamedTuple):
+    """A process that ended by itself, and the last line that it logged."""
+
+    name: str
+    returncode: int
+    last: str
+
+
+class Running:
+    """One process of the system, through all its lives, and how far its log says that it has fetched."""
+
+    def __init__(self, worker: stages.Worker, port: int | None) -> None:
+        """Know its present life."""
+        self.worker = worker
+        self.port = port
+        self.expected = False
+        self._read = worker.log_offset
+        self._rest = b""
+        self.fetched: dict[Place, int] = {}
+        self.committed: dict[Place, int] = {}
+        self.said: Counter[str] = Counter()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def listen(self) -> None:
+        """Read what it has logged since the last time."""
+        with self.worker.log_file.open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        self._read += len(new)
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        for line in lines:
+            self._heed(line)
+
+    def in_hand(self) -> int:
+        """Return how many records it has fetched and not committed, by its own word alone."""
+        self.listen()
+        return sum(max(0, offset - self.committed.get(place, 0)) for place, offset in self.fetched.items())
+
+    def _heed(self, line: bytes) -> None:
+        if b'"event"' not in line:
+            return
+        said = stages.json_line(line)
+        event = said.get("event", "")
+        self.said[event] += 1
+        if event in ("fetched", "committed"):
+            known = self.fetched if event == "fetched" else self.committed
+            for place, offset in said["positions"].items():
+                topic, _, partition = place.rpartition("/")
+                known[topic, int(partition)] = offset
+
+
+class System:
+    """The servers, and the processes by name: `enricher`, and `enricher-2` for the second of a kind."""
+
+    def __init__(self, folder: Path, kafka: Kafka, postgres: Postgres, database: Database, outage_s: float) -> None:
+        """Know the servers. Made by `running`."""
+        self.folder = folder
+        self.kafka = kafka
+        self.postgres = postgres
+        self.database = database
+        self.outage_s = outage_s
+        self.keys = Keys(folder, OwnerRules(owners={OWNER: Grant()}))
+        self.processes: dict[str, Running] = {}
+        self.ended: list[Ended] = []
+        self._ports = {name: free_port() for name in (*HTTP, "inbox", "matcher")}
+
+    async def start(self, name: str, *, module: str = "", **more: str) -> Running:
+        """Start a process and wait until it is ready. Raises ChildError, with its last lines, if it does not get so."""
+        kind, _, instance = name.partition("-")
+        url = self.database.url(ROLES[kind]) if kind in ROLES else ""
+        of = Settings(
+            kafka_bootstrap=self.kafka.bootstrap,
+            database_url=url,
+            instance=instance or "1",
+            batch_records=BATCH,
+            session_timeout_s=SESSION_S,
+            outage_limit_s=self.outage_s,
+            log_level="debug",
+        )
+        port = self._ports.get(kind) if not instance else None
+        listening = {"LISTEN_PORT": str(port)} if port is not None else {}
+        env = {**self._environment(), **listening, **more}
+        folder = self.folder / "logs" / name
+        worker = await asyncio.to_thread(stages.Worker, kind, of, folder, module=module, **env)
+        one = self.processes[name] = Running(worker, port)
+        await self._until_ready(name, one)
+        return one
+
+    async def stop(self, name: str) -> None:
+        """Stop a process as an operator would."""
+        one = self.processes.pop(name)
+        one.expected = True
+        await asyncio.to_thread(one.worker.stop)
+
+    async def watch(self) -> None:
+        """Start what ended by itself again, as a supervisor does, and remember it. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(0.3)
+            for name, one in list(self.processes.items()):
+                if one.worker.returncode is None or one.expected:
+                    continue
+                one.expected = True
+                last = one.worker.output().strip().rpartition("\n")[2][:300]
+                self.ended.append(Ended(name, one.worker.returncode, last))
+                try:
+                    await self.start(name)
+                except ChildError as error:
+                    self.ended.append(Ended(name, -1, str(error)[-300:]))
+
+    async def committed(self, kind: str) -> dict[Place, int]:
+        """Return up to where a kind of process has worked everything off, by the broker's word."""
+        async with admin(self.kafka.bootstrap) as client:
+            found = await client.list_consumer_group_offsets(GROUPS[kind])
+        return {
+            (at.topic, at.partition): offsets.done(one.offset, one.metadata)
+            for at, one in found.items()
+            if at.topic in READS_OF[kind] and one.offset >= 0
+        }
+
+    async def ask(self, statement: str, *arguments: Any) -> list[Any]:
+        """Return rows, asked for by the superuser."""
+        connection = await asyncpg.connect(self.database.superuser_url, timeout=30)
+        try:
+            return list(await connection.fetch(statement, *arguments, timeout=120))
+        finally:
+            await connection.close()
+
+    async def make_days(self, days: Iterable[date]) -> None:
+        """Make days of the index."""
+        await stages.make_days(self.database, days)
+
+    def server_processes(self) -> list[psutil.Process]:
+        """Return PostgreSQL's processes, the postmaster first."""
+        own = psutil.Process(self.postgres.pid)
+        return [own, *own.children(recursive=True)]
+
+    async def _until_ready(self, name: str, one: Running) -> None:
+        async def ready() -> bool:
+            if one.worker.returncode is not None:
+                raise ChildError(f"{name} ended with {one.worker.returncode} at its start.\n{one.worker.tail()}")
+            if one.worker.name in HTTP:
+                return await _answers(one.url)
+            one.listen()
+            return one.said["ready"] > 0
+
+        await until_async(ready, f"{name} is ready", READY_S)
+
+    def _environment(self) -> dict[str, str]:
+        folder = self.folder
+        return {
+            "PASS_WINDOW_S": str(WINDOW_S),
+            "HEALTH_REPORT_S": "0.5",
+            "NETWORKS": f'["{NETWORK}"]',
+            "OWNERS_FILE": str(folder / "owners.json"),
+            "TOKEN_ISSUER": ISSUER,
+            "TOKEN_PUBLIC_KEY_FILE": str(folder / "token.pub"),
+            "AUDIT_PUBLIC_KEY_FILE": str(folder / "audit.pub"),
+            "LOOKUP_KEY_FILE": str(folder / "lookup.key"),
+            "CURSOR_KEY_FILE": str(folder / "cursor.key"),
+        }
+
+
+@asynccontextmanager
+async def running(folder: Path, *, outage_s: float = 120.0) -> AsyncIterator[System]:
+    """Start servers and all processes; stop every one of them at the end, whatever has become of it."""
+    passwords = new_passwords()
+    kafka = await asyncio.to_thread(kafka_starter.start, folder / "kafka")
+    postgres: Postgres | None = None
+    system: System | None = None
+    try:
+        postgres = await asyncio.to_thread(postgres_starter.start, folder / "postgres", passwords=passwords)
+        await asyncio.to_thread(make_roles, postgres, passwords)
+        database = await asyncio.to_thread(fresh, postgres)
+        await make_topics(kafka.bootstrap)
+        system = System(folder, kafka, postgres, database, outage_s)
+        await system.start("maintain")
+        await system.start("relay")
+        await asyncio.gather(*(system.start(name) for name in ORDER if name not in system.processes))
+        watching = asyncio.create_task(system.watch())
+        try:
+            yield system
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+    finally:
+        for one in system.processes.values() if system is not None else ():
+            _thaw(one.worker.pid)
+        workers = [one.worker.stop for one in system.processes.values()] if system is not None else []
+        await asyncio.gather(*(asyncio.to_thread(stop) for stop in workers))
+        for server in (postgres, kafka):
+            if server is not None and server.alive:
+                _thaw(server.pid)
+                await asyncio.to_thread(server.stop)
+
+
+def _thaw(pid: int) -> None:
+    """Let a process go on that may have been left frozen: it would not hear that it is to stop."""
+    try:
+        for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+            one.send_signal(signal.SIGCONT)
+    except psutil.NoSuchProcess:
+        return
+
+
+def freeze(pid: int) -> None:
+    """Stop a process where it is (SIGSTOP)."""
+    os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(pid: int) -> None:
+    """Let a frozen process go on (SIGCONT)."""
+    os.kill(pid, signal.SIGCONT)
+
+
+def part(place: Place) -> TopicPartition:
+    """Return a place as the client names it."""
+    return TopicPartition(*place)
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            return (await client.get(f"{url}/readyz")).is_success
+    except httpx.HTTPError:
+        return False
