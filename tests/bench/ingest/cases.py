@@ -1,8 +1,8 @@
 """The cases of throughput: each a number of reads, and how long they took from one place to the next."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from tests.bench.ingest import bare, load
 from tests.bench.ingest.bare import Do
 from tests.bench.ingest.children import Bare, Failed
 from tests.bench.ingest.rig import Rig, Usage
+from tests.bench.ingest.steady import Seen, Steady
 from tests.bench.ingest.watch import ENRICHER, INDEXER, Topics, begin_at
 from tests.support.stages import Worker
 
@@ -58,11 +59,13 @@ class Bench:
         self._begin: Mapping[int, int] = {}
         self._rows = rig.folder / "rows"
         self._rounds = 0
+        self._vehicles = 0
 
-    async def fill(self, reads: int, first: int = 0) -> None:
+    async def fill(self, reads: int) -> None:
         """Append a load of so many reads; what follows begins there."""
         await self.looks.make(bare.TOPIC, topics.load(topics.DETECTIONS).partitions)
         self._begin = await self.looks.ends(topics.DETECTIONS)
+        first = self.next_vehicles(reads)
         self.made = await load.append(self.rig.bootstrap, self.rig.cameras, reads, datetime.now(UTC), first)
 
     def keep_rows(self) -> None:
@@ -84,19 +87,37 @@ class Bench:
         await self._all_there(0)
         return run
 
-    async def end_to_end(self, *, stored: int = 0) -> Run:
-        """Detections in Kafka -> passes that all can see, beside so many that were there before."""
+    async def end_to_end(self, name: str = "end_to_end", *, beside: bool = False) -> Run:
+        """Detections in Kafka -> passes that all can see; into an empty index, or `beside` what is there."""
         await begin_at(self.rig.bootstrap, INDEXER, await self.looks.ends(topics.SIGHTINGS))
         await begin_at(self.rig.bootstrap, ENRICHER, self._begin)
-        await (self.rig.rest() if stored else self.rig.empty())
+        await (self.rig.rest() if beside else self.rig.empty())
+        stored = await self.rig.visible() if beside else 0
 
         async def both(who: Sequence[Child]) -> None:
             await self.looks.until_done(ENRICHER, who)
             await self.looks.until_done(INDEXER, who)
 
-        run = await self._worked("end_to_end", ("indexer", "enricher"), both)
+        run = await self._worked(name, ("indexer", "enricher"), both)
         await self._all_there(stored)
         return run
+
+    async def steady(self, name: str, what: Steady) -> tuple[Run, Seen]:
+        """Both stages under a load that comes as they run."""
+        for group, topic in ((INDEXER, topics.SIGHTINGS), (ENRICHER, topics.DETECTIONS)):
+            await begin_at(self.rig.bootstrap, group, await self.looks.ends(topic))
+        await self.rig.empty()
+        async with self._workers(("indexer", "enricher")) as workers, Bare.start("steady", what) as bare:
+            pids = {worker.name: worker.pid for worker in workers} | {"load": bare.pid}
+            before = self.rig.usage(pids)
+            seen = msgspec.json.decode(await bare.answer(), type=Seen)
+            used = self.rig.usage(pids).since(before)
+        return Run(name, seen.published, seen.seconds, used), seen
+
+    def next_vehicles(self, number: int) -> int:
+        """Return the number of the first of so many vehicles that nobody has met."""
+        first, self._vehicles = self._vehicles, self._vehicles + number
+        return first
 
     async def decode(self) -> Run:
         """The yardstick of the enricher."""
@@ -165,21 +186,27 @@ class Bench:
             return Run(name, reads or self.made.reads, seconds, self.rig.usage(pids).since(before))
 
     async def _worked(self, name: str, stages: Sequence[str], until: Until) -> Run:
-        """Start stages; the clock runs from the last one's word that it is ready."""
-        workers: list[Worker] = []
-        try:
-            for stage in stages:
-                workers.append(self.rig.worker(stage))
-                await asyncio.to_thread(workers[-1].wait_until_ready)
+        """Run stages until their work is done; the clock runs from the last one's word that it is ready."""
+        async with self._workers(stages) as workers:
             pids = {worker.name: worker.pid for worker in workers}
             begun, before = _ready_at(workers[-1]), self.rig.usage(pids)
             await until(workers)
             seconds = (datetime.now(UTC) - begun).total_seconds()
             used = self.rig.usage(pids).since(before)
+        return Run(name, self.made.reads, seconds, used)
+
+    @asynccontextmanager
+    async def _workers(self, stages: Sequence[str]) -> AsyncIterator[list[Worker]]:
+        """Start stages, one after the other; stop them at the end of the block."""
+        workers: list[Worker] = []
+        try:
+            for stage in stages:
+                workers.append(self.rig.worker(stage))
+                await asyncio.to_thread(workers[-1].wait_until_ready)
+            yield workers
         finally:
             for worker in workers:
                 await asyncio.to_thread(worker.stop)
-        return Run(name, self.made.reads, seconds, used)
 
     async def _all_there(self, stored: int) -> None:
         there = await self.rig.visible() - stored

@@ -99,15 +99,15 @@ class Gate:
         self.ended = time.monotonic() if taken_s is None else self.begun + taken_s
 
 
-def run(shape: type[What], work: Callable[[What, Gate], Awaitable[None]]) -> None:
-    """Be a yardstick: read what to do, do it, and answer."""
+def run(shape: type[What], work: Callable[[What, Gate], Awaitable[Any]]) -> None:
+    """Be a yardstick: read what to do, do it, and answer with what came of it, or with the times."""
     asyncio.run(_run(msgspec.json.decode(sys.stdin.readline(), type=shape), work))
 
 
-async def _run(what: What, work: Callable[[What, Gate], Awaitable[None]]) -> None:
+async def _run(what: What, work: Callable[[What, Gate], Awaitable[Any]]) -> None:
     gate = Gate()
-    await work(what, gate)
-    _say(msgspec.json.encode(Told(gate.begun, gate.ended)))
+    answer = await work(what, gate)
+    _say(msgspec.json.encode(Told(gate.begun, gate.ended) if answer is None else answer))
     await asyncio.to_thread(sys.stdin.readline)
 
 

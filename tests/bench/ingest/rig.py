@@ -86,8 +86,12 @@ class Rig:
         await self._connection.execute("checkpoint")
 
     async def visible(self) -> int:
-        """Return how many passes are in the index; the rows of plates that were voted out are none."""
-        found: int = await self._connection.fetchval("select count(*) from reads.sighting where superseded_by is null")
+        """Return how many passes of the load are in the index; the rows of plates that were voted out are none."""
+        found: int = await self._connection.fetchval(
+            "select count(*) from reads.sighting where superseded_by is null "
+            "and camera_id between $1 and $2 and captured_at > now() - interval '1 day'",
+            *(self.cameras[0].camera_id, self.cameras[-1].camera_id),
+        )
         return found
 
     def usage(self, pids: Mapping[str, int]) -> Usage:
@@ -96,7 +100,7 @@ class Rig:
         every = {"broker": self.kafka.pid, **pids}
         cpu_s = {name: _cpu_s(pid) for name, pid in every.items()}
         cpu_s["postgres"] = _cpu_s(self.postgres.pid, without=ours)
-        cpu_s["load"] = sum(psutil.Process().cpu_times()[:2])
+        cpu_s["load"] = cpu_s.get("load", 0.0) + sum(psutil.Process().cpu_times()[:2])
         return Usage(cpu_s, {name: _peak(pid) for name, pid in pids.items()})
 
 
@@ -128,15 +132,15 @@ async def _register(bootstrap: str, cameras: list[Camera]) -> None:
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[Rig]:
-    """Start a broker and a database in a folder, or find those that were left there; stop them at the end.
+def servers(folder: Path, keep: Path | None = None) -> Iterator[Rig]:
+    """Start a broker and a database in a folder, the database in `keep` if that is given; stop them at the end.
 
-    Raises ChildError if one does not start.
+    A database that was left there is found again. Raises ChildError if one does not start.
     """
     passwords = new_passwords()
     kafka = kafka_starter.start(folder / "kafka")
     try:
-        postgres = postgres_starter.start(folder / "postgres", passwords=passwords, options=POSTGRES)
+        postgres = postgres_starter.start((keep or folder) / "postgres", passwords=passwords, options=POSTGRES)
         try:
             make_roles(postgres, passwords)
             database = Database(DATABASE, postgres)
