@@ -21,6 +21,10 @@ class Unavailable(Retry):
     """A part that we depend on (the broker, the database) does not answer in time."""
 
 
+class Fenced(IngestError):
+    """Another worker was given what this one was working on: the process must end, and has written nothing of it."""
+
+
 class SlowDown(IngestError):
     """More arrives than can be held; do the same again after `retry_after_s` seconds."""
 

@@ -139,7 +139,8 @@ Kept = tuple[int, Written]
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     """A batch of messages, in order within each partition.
 
-    `positions` are the offsets after the last message of each (topic, partition): what a commit of the batch says.
+    `positions` are the offsets after the last message of each (topic, partition): what a commit of the batch says. They
+    may move without a message.
     `epoch` counts the assignments of partitions, so that a batch of an earlier one is recognised; `written` says of
     each partition of this one how far all was written when it was assigned. `idle_s`: partitions of which every
     message was fetched, and for how many seconds none has come since. `lag`: of each partition that the member has, how
@@ -216,6 +217,20 @@ class Sink(Protocol[Item]):
 
 Step = Literal["fetch", "decode", "function", "memory", "write", "letters", "commit"]
 """What a worker does with a batch, in this order."""
+
+
+class Atomic(Part, Protocol[Item]):
+    """Writes what comes of one partition's messages, and moves the group's offset of it, all or nothing."""
+
+    async def write(
+        self, place: Place, items: Sequence[Item], letters: Sequence[DeadLetter], offset: int, beside: str
+    ) -> None:
+        """Write items and letters, and commit the offset with the text beside it.
+
+        Raises Oversized if some are too large (their places in the two lists, one behind the other), and then nothing
+        was written; Fenced if another worker has the partition; Unavailable if nobody knows, which ends the process.
+        """
+        ...
 
 
 class Observer:

@@ -119,7 +119,7 @@ class Runner(ABC):
     async def _step(self) -> None:
         with self._timed("fetch"):
             fetched = await self._source.fetch()
-        if not fetched.messages and not fetched.idle_s:
+        if not fetched.positions and not fetched.idle_s:
             self._observer.empty(fetched.unanswered_s)
             self._observer.lag(fetched.lag)
             if self._writing is not None and self._writing.done():
@@ -167,10 +167,13 @@ class Runner(ABC):
             if self._refused >= self._limits.refusals:
                 raise Misconfigured("no batch can be committed: another worker has the same PLATETRAIL_INSTANCE")
             return False
+        self._committed(fetched)
+        return True
+
+    def _committed(self, fetched: Fetched) -> None:
         self._refused = 0
         self._observer.lag(fetched.lag)
         _LOG.debug("committed", positions=_by_partition(fetched))
-        return True
 
     async def _through_outages(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long."""

@@ -3,6 +3,7 @@
 Writes are idempotent: a batch may come again.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from ingest import deadletter
 from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
-from ingest.ports import UNOBSERVED, Fetched, Kept, Message, Observer, Part, Place, Sink, Source, Step
+from ingest.ports import UNOBSERVED, Atomic, Fetched, Kept, Message, Observer, Part, Place, Sink, Source, Step
 from ingest.runner import Finish, Runner
 from ingest.runner import Limits as Limits
-from schemas import wire
+from schemas import offsets, wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
 from schemas.detections import Detection
@@ -135,6 +136,7 @@ class Stage(Runner, Generic[In, Out]):
         sink: Sink[Out],
         letters: Sink[DeadLetter],
         *,
+        atomic: Atomic[Out] | None = None,
         parts: Sequence[Part] = (),
         state: State | None = None,
         limits: Limits | None = None,
@@ -143,11 +145,15 @@ class Stage(Runner, Generic[In, Out]):
     ) -> None:
         """Know what to read, do and write. `run` starts `parts` in this order, then the source, and stops them.
 
-        `state` is what the function reads besides its batch.
+        `state` is what the function reads besides its batch. With `atomic`, this writes and commits in place of the two
+        sinks and the source.
         """
-        super().__init__(work.name, source, parts=parts, limits=limits, observer=observer)
+        super().__init__(
+            work.name, source, parts=(*parts, atomic) if atomic is not None else parts, limits=limits, observer=observer
+        )
         self.counts = Counts()
         self._work, self._sink, self._letters = work, sink, letters
+        self._atomic = atomic
         self._state = state
         self._clock = clock
         self._failures = Failures(self._limits.failures, self._limits.failure_window, FAILURES)
@@ -172,6 +178,9 @@ class Stage(Runner, Generic[In, Out]):
         return partial(self._deliver, batch)
 
     async def _deliver(self, batch: _Batch[In, Out]) -> None:
+        if self._atomic is not None:
+            await self._deliver_at_once(batch, self._atomic)
+            return
         items, letters = _sorted(batch.made)
         too_large = await self._write("write", self._sink, [item for _, item in items])
         if too_large:
@@ -182,6 +191,46 @@ class Stage(Runner, Generic[In, Out]):
         await self._set_down(letters)
         if await self._commit(batch.fetched, batch.kept):
             self._count(batch, len(items) - len(too_large), letters)
+
+    async def _deliver_at_once(self, batch: _Batch[In, Out], atomic: Atomic[Out]) -> None:
+        """Write and commit what comes of each partition, all or nothing; partitions beside one another."""
+        of_place: dict[Place, list[int]] = {place: [] for place in (*batch.fetched.positions, *batch.fetched.idle_s)}
+        for at, message in enumerate(batch.fetched.messages):
+            of_place[message.topic, message.partition].append(at)
+        with self._timed("write"):
+            tries = [self._deliver_place(batch, atomic, place, members) for place, members in of_place.items()]
+            found = await asyncio.gather(*tries, return_exceptions=True)
+        for fault in found:
+            if isinstance(fault, BaseException):
+                raise fault
+        self._unwritable.watch(batch.made)
+        self._observer.finished(committed=True)
+        self._committed(batch.fetched)
+        items, letters = _sorted(batch.made)
+        self._count(batch, len(items), letters)
+
+    async def _deliver_place(
+        self, batch: _Batch[In, Out], atomic: Atomic[Out], place: Place, members: Sequence[int]
+    ) -> None:
+        kept = batch.kept.get(place)
+        offset, beside = (batch.fetched.positions[place], "") if kept is None else (kept[0], offsets.encode(kept[1]))
+        short: set[int] = set()
+        while True:
+            items, letters = _sorted([batch.made[at] for at in members])
+            whole = [deadletter.shortened(one) if at in short else one for at, one in enumerate(letters)]
+            try:
+                await atomic.write(place, [item for _, item in items], whole, offset, beside)
+                return
+            except Oversized as error:
+                over = {members[items[at][0]] for at in error.places if at < len(items)}
+                large = {at - len(items) for at in error.places if at >= len(items)}
+            if over:
+                self._leave_out(batch, over)
+                short = set()  # letters have moved
+            elif large & short:
+                raise Misconfigured("the topic of dead letters takes not even short ones")
+            else:
+                short |= large
 
     def _leave_out(self, batch: _Batch[In, Out], places: Collection[int]) -> None:
         """Put letters in the place of messages of which something is too large to be written."""

@@ -10,6 +10,7 @@ from ingest import deadletter, processors
 from ingest.adapters.batches import GroupSource, TopicSink, sighting_key
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
+from ingest.adapters.transactions import Transactions
 from ingest.enrich import Outcome, enrich
 from ingest.errors import Unavailable
 from ingest.ports import UNOBSERVED, Observer
@@ -31,6 +32,8 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
     """
     rules = settings.owner_rules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
+    group = f"platetrail-{NAME}"
+    transactions = _transactions(settings, group) if settings.enricher_transactions else None
 
     def function(batch: Sequence[Detection]) -> list[Outcome]:
         return enrich(registry, rules, datetime.now(UTC), batch)
@@ -39,7 +42,7 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
         GroupSource(
             settings.broker(),
             topics.DETECTIONS,
-            group=f"platetrail-{NAME}",
+            group=group,
             instance=settings.instance,
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
@@ -47,6 +50,7 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
             lost=observer.expired,
             # Longer than `passes.safe_position` wants, so that once is enough.
             idle_after_s=2 * settings.pass_window_s + 1,
+            taking=None if transactions is None else transactions.take,
         ),
         Work(
             name=NAME,
@@ -56,12 +60,24 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
         ),
         TopicSink(publisher, topics.SIGHTINGS, sighting_key),
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
+        atomic=transactions,
         parts=(publisher,),
         state=registry,
         observer=observer,
         limits=Limits(
             outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
         ),
+    )
+
+
+def _transactions(settings: Settings, group: str) -> Transactions[Sighting]:
+    return Transactions(
+        settings.broker(),
+        group=group,
+        topic=topics.SIGHTINGS,
+        key=sighting_key,
+        letter_key=deadletter.key,
+        timeout_s=settings.outage_limit_s,
     )
 
 

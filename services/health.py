@@ -36,6 +36,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
             lost=observer.expired,
+            committed_only=True,
         ),
         PostgresStates(needed(settings.database_url, "database_url")),
         limits=Limits(outage_s=settings.outage_limit_s),

@@ -38,6 +38,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting
             session_timeout_s=settings.session_timeout_s,
             commit_timeout_s=settings.outage_limit_s,
             lost=observer.expired,
+            committed_only=True,
         ),
         Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=rows),
         index,

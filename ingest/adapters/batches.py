@@ -22,7 +22,7 @@ from aiokafka.errors import (
 
 from ingest.adapters.broker import Broker
 from ingest.errors import Misconfigured, Oversized, TooLarge, Unavailable
-from ingest.ports import Fetched, Kept, Publisher
+from ingest.ports import Fetched, Kept, Place, Publisher
 from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
 from schemas.offsets import Written
@@ -61,10 +61,14 @@ class GroupSource:
         commit_timeout_s: float = 120.0,
         lost: Callable[[int], None] = lambda _: None,
         idle_after_s: float | None = None,
+        committed_only: bool = False,
+        taking: Callable[[Sequence[Place]], Awaitable[None]] | None = None,
     ) -> None:
         """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread.
 
-        A partition is said to be idle when no message has come for `idle_after_s` seconds; None: never.
+        A partition is said to be idle when no message has come for `idle_after_s` seconds; None: never. With
+        `committed_only`, what belongs to a transaction is read once that is committed. `taking` is told whenever
+        partitions are assigned, and the group's offsets of them count as they are when it returns.
         """
         self._broker = Broker.of(broker)
         self._topics = [topic] if isinstance(topic, str) else list(topic)
@@ -76,6 +80,10 @@ class GroupSource:
         self._idle = _Idle(idle_after_s) if idle_after_s is not None else None
         self._consumer: Any = None
         self._at: dict[TopicPartition, int] = {}
+        self._committed_only = committed_only
+        self._taking = taking
+        self._starts: dict[TopicPartition, int] = {}
+        self._begun: int | None = None
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -83,6 +91,7 @@ class GroupSource:
             "enable_auto_commit": False,
             # Where there is no offset to go on from, `fetch` decides, and says so if anything was lost.
             "auto_offset_reset": "none",
+            "isolation_level": "read_committed" if committed_only else "read_uncommitted",
             "session_timeout_ms": int(session_timeout_s * 1000),
             "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
             # All that is held of a partition: no more of it is asked for until this is fetched.
@@ -117,10 +126,16 @@ class GroupSource:
             found = {}
         epoch = self._rebalances.epoch
         written = await self._rebalances.known(epoch)
-        self._at.update((at, messages[-1].offset + 1) for at, messages in found.items())
+        if self._taking is not None and epoch != self._begun:
+            self._go_back(epoch)
+            found = {}
+        positions = {at: messages[-1].offset + 1 for at, messages in found.items()}
+        self._at.update(positions)
+        if self._committed_only:
+            positions |= await self._passed()
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
-            positions={(at.topic, at.partition): messages[-1].offset + 1 for at, messages in found.items()},
+            positions={(at.topic, at.partition): offset for at, offset in positions.items()},
             epoch=epoch,
             written={(at.topic, at.partition): one for at, one in written.items()},
             idle_s=await self._idle.since(self._consumer, found) if self._idle is not None else {},
@@ -167,9 +182,32 @@ class GroupSource:
             return math.inf
         return max(0.0, time.time() - min(heard) / 1000)
 
+    async def _passed(self) -> dict[TopicPartition, int]:
+        """Return where reading stands, where that is further than the last message: a transaction's end takes a place.
+
+        Without that a group would never be at the end of a topic with transactions.
+        """
+        passed: dict[TopicPartition, int] = {}
+        with contextlib.suppress(IllegalStateError):  # partitions are on their way to somebody else
+            for at in self._consumer.assignment() & self._at.keys():
+                offset = await self._consumer.position(at)
+                if offset > self._at[at]:
+                    passed[at] = self._at[at] = offset
+        return passed
+
+    def _go_back(self, epoch: int) -> None:
+        """Begin at the offsets as they were after `taking`: the client may have asked for them before that."""
+        if epoch == self._rebalances.epoch:  # else other partitions are on their way
+            self._begun = epoch
+            for at, offset in self._starts.items():
+                self._consumer.seek(at, offset)
+
     async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
         """Return what the group has left beside its offsets."""
         partitions = list(assigned)
+        if self._taking is not None:
+            await self._taking([(at.topic, at.partition) for at in partitions])
+        self._starts = {}
         if not partitions:
             return {}
         admin = AIOKafkaAdminClient(**self._broker.options())
@@ -178,6 +216,7 @@ class GroupSource:
             found = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
         finally:
             await admin.close()
+        self._starts = {at: one.offset for at, one in found.items() if one.offset >= 0}
         return {
             at: offsets.decode(one.offset, one.metadata) if one.offset >= 0 else Written(done=None)
             for at, one in found.items()

@@ -35,7 +35,7 @@ STOP_S: Final = 5.0
 RECORD_BYTES: Final = 32
 """What a record has at the most beside its key and value."""
 
-_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 
 Record = tuple[bytes, bytes]
@@ -82,7 +82,7 @@ class KafkaPublisher:
         """See `ports.Publisher.publish`."""
         patience = min(self._timeout_s, DOUBTFUL_PATIENCE_S) if self._doubtful else self._timeout_s
         results: list[PublishError | None] = [None] * len(items)
-        waiting = _fitting(topic, items, results)
+        waiting = fitting(topic, items, results)
         try:
             async with asyncio.timeout(patience):
                 while waiting:
@@ -115,7 +115,7 @@ class KafkaPublisher:
         # The producer has numbered records that were not written: no broker takes what follows them. A new one
         # begins to count afresh.
         await self._renew(producer)
-        if any(isinstance(fault, _TOO_LARGE) for fault, _ in failed):
+        if any(isinstance(fault, TOO_LARGE) for fault, _ in failed):
             return self._smaller(topic, items, failed, own, results)
         for fault, members in failed:
             if not isinstance(fault, _REFUSED):
@@ -150,7 +150,7 @@ class KafkaPublisher:
         again: list[int] = []
         most = self._batch_bytes.get(topic, BATCH_BYTES)
         for error, members in failed:
-            if isinstance(error, _TOO_LARGE) and own:
+            if isinstance(error, TOO_LARGE) and own:
                 if len(members) == 1:
                     results[members[0]] = TooLarge(type(error).__name__)
                     continue
@@ -184,14 +184,17 @@ class KafkaPublisher:
             parts.setdefault(partition, []).append(at)
         return parts
 
-    async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+    def _options(self) -> dict[str, Any]:
+        return {
             **self._broker.options(),
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=BATCH_BYTES,
-            linger_ms=0,
-        )
+            "enable_idempotence": True,
+            "acks": "all",
+            "max_batch_size": BATCH_BYTES,
+            "linger_ms": 0,
+        }
+
+    async def _new_producer(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(**self._options())
         try:
             async with asyncio.timeout(self._timeout_s):
                 await producer.start()
@@ -207,7 +210,7 @@ class KafkaPublisher:
                 await _stop(spoiled)
 
 
-def _fitting(topic: str, items: Sequence[Record], results: list[PublishError | None]) -> list[int]:
+def fitting(topic: str, items: Sequence[Record], results: list[PublishError | None]) -> list[int]:
     """Return the places of the items that the topic can take; the broker must not see one that it would refuse."""
     limit = min(topics.load(topic).max_message_bytes, BATCH_BYTES) - 512  # the batch's own header and the record's
     fitting = []

@@ -42,7 +42,9 @@ class KafkaLetters:
     async def _look(self, since: datetime | None, take: Callable[[tuple[int, int, int], DeadLetter], None]) -> bool:
         numbers = await partitions_of(self._broker, topics.DEAD_LETTERS)
         parts = [TopicPartition(topics.DEAD_LETTERS, number) for number in numbers]
-        consumer = AIOKafkaConsumer(**self._broker.options(), group_id=None, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(
+            **self._broker.options(), group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+        )
         try:
             await consumer.start()
             consumer.assign(parts)

@@ -55,6 +55,7 @@ class Worker(Child):
             "PLATETRAIL_SESSION_TIMEOUT_S": str(of.session_timeout_s),
             "PLATETRAIL_OUTAGE_LIMIT_S": str(of.outage_limit_s),
             "PLATETRAIL_LOG_LEVEL": of.log_level,
+            "PLATETRAIL_ENRICHER_TRANSACTIONS": str(of.enricher_transactions).lower(),
             "PLATETRAIL_KAFKA_SECURITY": of.kafka_security,
             "PLATETRAIL_KAFKA_USER": of.kafka_user,
         }

@@ -81,9 +81,15 @@ class Tail:
 
 
 @asynccontextmanager
-async def tail(bootstrap: str, topic: str) -> AsyncIterator[Tail]:
-    """Begin a tail of a topic."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest")
+async def tail(bootstrap: str, topic: str, *, committed_only: bool = True) -> AsyncIterator[Tail]:
+    """Begin a tail of a topic; of what belongs to transactions, it holds what was committed, unless told otherwise."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
+    )
     await consumer.start()
     try:
         parts = sorted(consumer.assignment())

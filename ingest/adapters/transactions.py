@@ -1,0 +1,179 @@
+"""Writing what comes of one partition's messages, and moving its offset, in one Kafka transaction.
+
+Each source partition has a transactional id of its own: whoever is given the partition makes a producer with that id,
+and from then on the broker refuses whoever had it before, even one that was frozen in the middle of a write. An id for
+each worker would not do that: no generation of the group goes with the offsets.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from ingest.adapters.broker import Broker
+from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting
+from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable
+from ingest.ports import Place
+from schemas import topics, wire
+from schemas.deadletters import DeadLetter
+from schemas.sightings import Sighting
+
+LONGEST_S: Final = 900.0
+"""The longest that a broker lets a transaction stay open (`transaction.max.timeout.ms`, unless set otherwise)."""
+
+Write = tuple[str, Sequence[Record]]
+"""A topic, and the records to write to it."""
+
+Item = TypeVar("Item", bound=Sighting)
+
+_FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
+
+
+class Transactions(Generic[Item]):
+    """`ports.Atomic`: one producer for each source partition that this worker has."""
+
+    def __init__(
+        self,
+        broker: Broker | str,
+        *,
+        group: str,
+        topic: str,
+        key: Callable[[Item], bytes],
+        letter_key: Callable[[DeadLetter], bytes],
+        timeout_s: float,
+    ) -> None:
+        """Know whose offsets move, where items go, and how long one transaction may take."""
+        self._broker = Broker.of(broker)
+        self._group = group
+        self._topic = topic
+        self._key = key
+        self._letter_key = letter_key
+        self._timeout_s = timeout_s
+        self._producers: dict[Place, _Producer] = {}
+
+    async def start(self) -> None:
+        """Do nothing: producers are made when partitions are given to us."""
+
+    async def stop(self) -> None:
+        """Disconnect. What was begun and not committed is undone."""
+        producers, self._producers = list(self._producers.values()), {}
+        await asyncio.gather(*(producer.stop() for producer in producers))
+
+    async def take(self, places: Collection[Place]) -> None:
+        """Make producers for these partitions and no others. Raises Unavailable.
+
+        When it returns, nobody else can write what comes of them, and everything that others had begun is either undone
+        or committed, and its offsets are those to begin at.
+        """
+        await self.stop()
+        made = {place: self._producer(place) for place in places}
+        await asyncio.gather(*(producer.start() for producer in made.values()))
+        self._producers = made
+
+    async def write(
+        self, place: Place, items: Sequence[Item], letters: Sequence[DeadLetter], offset: int, beside: str
+    ) -> None:
+        """See `ports.Atomic.write`."""
+        producer = self._producers.get(place)
+        if producer is None:
+            raise Unavailable("there is no producer for a partition of this batch")
+        writes = [
+            (self._topic, [(self._key(item), wire.encode(item)) for item in items]),
+            (topics.DEAD_LETTERS, [(self._letter_key(letter), wire.encode(letter)) for letter in letters]),
+        ]
+        results = await producer.transact(writes, self._group, TopicPartition(*place), (offset, beside))
+        too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
+        if too_large:
+            raise Oversized(too_large)
+
+    def _producer(self, place: Place) -> "_Producer":
+        return _Producer(self._broker, timeout_s=self._timeout_s, transactional_id=f"{self._group}-p{place[1]}")
+
+
+class _Producer(KafkaPublisher):
+    """A publisher that writes in transactions alone."""
+
+    def __init__(self, broker: Broker, *, timeout_s: float, transactional_id: str) -> None:
+        super().__init__(broker, timeout_s=timeout_s)
+        self._transactional_id = transactional_id
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            **super()._options(),
+            "transactional_id": self._transactional_id,
+            "transaction_timeout_ms": int(min(self._timeout_s, LONGEST_S) * 1000),
+        }
+
+    async def transact(
+        self, writes: Sequence[Write], group: str, at: TopicPartition, mark: tuple[int, str]
+    ) -> list[PublishError | None]:
+        """Write records and move an offset, all or nothing; return one result a record, over all writes in order.
+
+        If any is an error, nothing was written. Raises Fenced, Misconfigured, and Unavailable: then nobody knows, and a
+        repetition might double it, so this must end the process. The next one begins at the offset that holds.
+        """
+        results: list[list[PublishError | None]] = [[None] * len(items) for _, items in writes]
+        places = [fitting(topic, items, found) for (topic, items), found in zip(writes, results, strict=True)]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                while not _refused(results) and not await self._attempt(writes, places, results, group, {at: mark}):
+                    pass
+        except TimeoutError:
+            raise Unavailable("a transaction was not acknowledged in time") from None
+        except _FENCED:
+            raise Fenced("another worker was given a partition of this one") from None
+        except KafkaError as error:
+            raise Unavailable(f"a transaction failed: {type(error).__name__}") from None
+        return [result for found in results for result in found]
+
+    async def _attempt(
+        self,
+        writes: Sequence[Write],
+        places: Sequence[Sequence[int]],
+        results: Sequence[list[PublishError | None]],
+        group: str,
+        marks: dict[TopicPartition, tuple[int, str]],
+    ) -> bool:
+        """Run one transaction; False if a broker refuses the size of something: batches are smaller from now on."""
+        producer = self._producer
+        if producer is None:
+            raise Unavailable("the publisher is not started")
+        await producer.begin_transaction()
+        smaller = False
+        for (topic, items), fit, found in zip(writes, places, results, strict=True):
+            smaller |= await self._is_refused(producer, topic, items, fit, found)
+        if smaller:
+            await self._renew(producer)  # which undoes what was begun
+            return False
+        await producer.send_offsets_to_transaction(marks, group)
+        await producer.commit_transaction()
+        return True
+
+    async def _is_refused(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        items: Sequence[Record],
+        places: Sequence[int],
+        results: list[PublishError | None],
+    ) -> bool:
+        if not places:
+            return False
+        sent, own = await self._sent(producer, topic, items, places)
+        await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
+        failed = [(fault, members) for future, members in sent if (fault := future.exception()) is not None]
+        for fault, _ in failed:
+            if isinstance(fault, _FENCED):
+                raise fault
+        if any(isinstance(fault, TOO_LARGE) for fault, _ in failed):
+            self._smaller(topic, items, failed, own, results)
+            return True
+        for fault, _ in failed:
+            raise Misconfigured(f"the broker refuses records of {topic}: {type(fault).__name__}")
+        return False
+
+
+def _refused(results: Sequence[Sequence[PublishError | None]]) -> bool:
+    return any(result is not None for found in results for result in found)
