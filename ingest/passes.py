@@ -107,10 +107,9 @@ def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[Made]]:
     return state, outputs
 
 
-def is_done(state: State, place: Place, offset: int) -> bool:
-    """Say whether a message was worked off before the partition was taken."""
-    partition = state.partitions.get(place)
-    return partition is not None and offset < partition.done
+def done_before(state: State) -> dict[Place, int]:
+    """Return the offset of each partition before which everything was worked off before it was taken."""
+    return {place: partition.done for place, partition in state.partitions.items()}
 
 
 def safe_position(state: State, place: Place, idle_s: float = 0.0) -> int | None:
@@ -186,21 +185,36 @@ def _known(reads: Sequence[Sighting], key: str) -> _Known:
 
 
 class _Cluster:
-    """Reads that could have met in a pass.
+    """Reads that could have met in a pass: at first one, and of most there is never another.
 
+    `since_s` is when its first read was appended, `last_s` when its last one was, `content` that of the first message.
     `into` is the cluster that it became part of, `cut_s` when it is cut off (s, -1 if that is not decided), and `held`
     says that it may have begun before everything that can be read.
     """
 
-    __slots__ = ("cut_s", "held", "into", "last_s", "passes", "start")
+    __slots__ = ("_first", "_passes", "content", "cut_s", "held", "into", "last_s", "since_s", "start")
 
-    def __init__(self, start: int, last_s: float, held: bool) -> None:
+    def __init__(self, start: int, since_s: float, first: Sighting, content: int, held: bool) -> None:
         self.start = start
-        self.last_s = last_s
+        self.since_s = self.last_s = since_s
+        self.content = content
         self.held = held
         self.cut_s = -1.0
-        self.passes: list[_Pass] = []  # by their opening
         self.into: _Cluster | None = None
+        self._first: Sighting | None = first
+        self._passes: list[_Pass] | None = None  # made when a second read comes
+
+    @property
+    def passes(self) -> "list[_Pass]":
+        """Its passes that are open, or were not long ago, by their opening."""
+        if self._passes is None:
+            first, self._first = self._first, None
+            self._passes = [] if first is None or first.plate is None else [_Pass(self.since_s, first)]
+        return self._passes
+
+    @passes.setter
+    def passes(self, passes: "list[_Pass]") -> None:
+        self._passes = passes
 
 
 def _united(one: _Cluster, other: _Cluster) -> _Cluster:
@@ -215,7 +229,10 @@ def _united(one: _Cluster, other: _Cluster) -> _Cluster:
 
 
 class _Entry(NamedTuple):
-    """Where a tag was met last, and when. `content` is that of the message, if the tag is an event id."""
+    """Where a tag was met last, and when, if that was not the first read of a cluster: then it is the cluster itself.
+
+    `content` is that of the message, if the tag is an event id.
+    """
 
     cluster: _Cluster
     last_s: float
@@ -235,8 +252,8 @@ class _Partition:
         self._window = timedelta(seconds=state.window_s)
         self._now_s = 0.0
         # Two generations: a tag that was not renewed for a window goes with the older one.
-        self._young: dict[object, _Entry] = {}
-        self._old: dict[object, _Entry] = {}
+        self._young: dict[object, _Cluster | _Entry] = {}
+        self._old: dict[object, _Cluster | _Entry] = {}
         self._young_since_s = 0.0
         self._clusters: deque[_Cluster] = deque()  # by their start
         self._cuts = _Cuts(state.longest_windows * state.window_s, state.window_s)
@@ -275,17 +292,28 @@ class _Partition:
                 if found is not None:
                     cluster = found if cluster is None or cluster is found else _united(cluster, found)
         if cluster is None:
-            cluster = _Cluster(read.offset, at, self._whole_after_s is not None and at <= self._whole_after_s)
-            self._clusters.append(cluster)
+            return self._begin(read, sighting, event, tags)
         cluster.last_s = at
         entry = self._young[event] = _Entry(cluster, at, read.content)
         for tag in tags:
             self._young[tag] = entry
         made = self._into_pass(cluster, at, sighting)
-        if cluster.held:
-            self.held += 1
-            return []
-        return made
+        return self._hold() if cluster.held else made
+
+    def _begin(self, read: Read, sighting: Sighting, event: int, tags: list[object]) -> Made:
+        """Take the first read of a cluster."""
+        at = read.appended_s
+        held = self._whole_after_s is not None and at <= self._whole_after_s
+        cluster = _Cluster(read.offset, at, sighting, read.content, held)
+        self._clusters.append(cluster)
+        self._young[event] = cluster
+        for tag in tags:
+            self._young[tag] = cluster
+        return self._hold() if held else [sighting]
+
+    def _hold(self) -> Made:
+        self.held += 1
+        return []
 
     def _again(self, known: _Cluster, event: object, at: float, content: int) -> Made:
         first = self._young.get(event) or self._old[event]
@@ -308,14 +336,16 @@ class _Partition:
 
     def _find(self, tag: object, at: float) -> _Cluster | None:
         found = self._young.get(tag) or self._old.get(tag)
-        if found is None or abs(at - found.last_s) > self._window_s:
+        if found is None:
             return None
-        cluster = found.cluster
+        cluster, last_s = (found, found.since_s) if isinstance(found, _Cluster) else (found.cluster, found.last_s)
+        if abs(at - last_s) > self._window_s:
+            return None
         while cluster.into is not None:
             cluster = cluster.into
-        if found.last_s < cluster.cut_s <= at:
+        if last_s < cluster.cut_s <= at:
             return None
-        if found.last_s < self._cuts.line_s <= at:
+        if last_s < self._cuts.line_s <= at:
             cluster.cut_s = self._cuts.next_s
         return cluster
 

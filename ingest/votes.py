@@ -41,7 +41,7 @@ def named(read: Sighting) -> tuple[str, ...]:
         if text is None or len(text) != len(plate):
             continue
         key = plate_key(text)
-        if is_one_apart(key, read.plate_key) and key not in found:
+        if key != read.plate_key and is_one_apart(key, read.plate_key) and key not in found:
             found.append(key)
     return tuple(found)
 

@@ -40,7 +40,11 @@ class Voting:
             for message, item, outcome in zip(messages, items, outcomes, strict=True)
         ]
         _, made = passes.advance(self._state, reads)
-        return [self._told(*each) for each in zip(reads, outcomes, made, strict=True)]
+        done = passes.done_before(self._state)
+        return [
+            None if read.offset < done[read.place] else ((outcome,) if isinstance(outcome, DeadLetter) else one)
+            for read, outcome, one in zip(reads, outcomes, made, strict=True)
+        ]
 
     def kept(self, places: Collection[passes.Place], idle_s: Mapping[passes.Place, float]) -> dict[passes.Place, Kept]:
         """See `stage.Memory.kept`."""
@@ -51,13 +55,6 @@ class Voting:
             if start is not None and written is not None:
                 found[place] = (start, written)
         return found
-
-    def _told(
-        self, read: Read, outcome: Sighting | DeadLetter | None, made: passes.Made
-    ) -> Sequence[Sighting | DeadLetter] | Exception | None:
-        if passes.is_done(self._state, read.place, read.offset):
-            return None
-        return [outcome] if isinstance(outcome, DeadLetter) else made
 
 
 def content(detection: Detection) -> int:
