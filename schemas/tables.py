@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -94,12 +95,20 @@ OUTBOX: Final = Table(
     schema="registry",
 )
 
+_COVERED: Final = (
+    "plate", "owner", "region", "superseded_by", "camera_id", "latitude", "longitude", "timezone",
+    "clock_uncertainty_s", "skew_s", "plate_raw", "plate_confidence", "region_confidence", "candidates", "make",
+    "make_confidence", "model", "model_confidence", "colour", "colour_confidence", "body", "body_confidence", "doubts",
+    "said", "crop",
+)  # fmt: skip
+"""What the index of the key holds besides: a trajectory is read from it alone."""
+
 SIGHTING: Final = Table(
     "sighting",
     METADATA,
-    Column("pass_id", Uuid, primary_key=True),
-    Column("captured_at", _TIME, primary_key=True),
-    Column("plate_key", Text, primary_key=True),
+    Column("pass_id", Uuid, nullable=False),
+    Column("captured_at", _TIME, nullable=False),
+    Column("plate_key", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("superseded_by", Text),
     Column("plate", Text),
@@ -130,23 +139,11 @@ SIGHTING: Final = Table(
     Column("normaliser_version", SmallInteger, nullable=False),
     Column("said", LargeBinary),
     Column("crop", LargeBinary),
+    PrimaryKeyConstraint("plate_key", "captured_at", "pass_id", name="sighting_pkey", postgresql_include=_COVERED),
     schema="reads",
     postgresql_partition_by="RANGE (captured_at)",
 )
 
-_COVERED: Final = (
-    "plate", "owner", "region", "pass_id", "superseded_by", "camera_id", "latitude", "longitude", "timezone",
-    "clock_uncertainty_s", "skew_s", "plate_raw", "plate_confidence", "region_confidence", "candidates", "make",
-    "make_confidence", "model", "model_confidence", "colour", "colour_confidence", "body", "body_confidence", "doubts",
-    "said", "crop",
-)  # fmt: skip
-
-Index(
-    "sighting_by_plate",
-    SIGHTING.c.plate_key,
-    SIGHTING.c.captured_at.desc(),
-    postgresql_include=[SIGHTING.c[name] for name in _COVERED],
-)
 Index("sighting_by_camera", SIGHTING.c.camera_id, SIGHTING.c.captured_at)
 
 HEAD: Final = Table(

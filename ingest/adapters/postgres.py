@@ -9,7 +9,7 @@ import asyncpg
 
 from ingest.adapters import sql
 from ingest.errors import IngestError, Misconfigured, Unavailable
-from ingest.rows import COLUMNS, Row, newest
+from ingest.rows import COLUMNS, Row, newest, ordered
 
 CONNECT_S: Final = 10.0
 STATEMENT_S: Final = 60.0
@@ -26,24 +26,30 @@ _NO_PARTITION: Final = "23514"
 
 
 class SightingIndex:
-    """A Sink of rows: each batch is one transaction over one connection, made anew when it is lost."""
+    """A Sink of rows: first revisions of a batch, then later ones, over one connection that is made anew when lost.
+
+    A first revision (0) never replaces a row. While every one is new, they are copied straight into the index; as soon
+    as one is not, as in a replay, they go through a temporary table until a whole batch is new again. Each transaction
+    writes its rows in one order, so that two indexers with the same rows wait for one another and never both.
+    """
 
     def __init__(self, url: str) -> None:
         """Know the database, as the role that may write sightings; `start` connects."""
         self._url = url
         self._connection: Any = None
+        self._all_new = False
 
     async def start(self) -> None:
         """Connect. Raises Unavailable, or Misconfigured if the database refuses us."""
         await self._guarded(self._connected())
 
     async def write(self, items: Sequence[Row]) -> None:
-        """Write rows in one transaction, durable when this returns; a row gives way to no lower revision.
+        """Write rows, durable when this returns; a row gives way to no lower revision.
 
-        Raises Unavailable if the database is gone (nothing, or all, is written then), and Misconfigured if it
-        refuses: above all a row whose day has no partition.
+        Raises Unavailable if the database is gone (nothing, some or all is written then: write them again), and
+        Misconfigured if it refuses: above all a row whose day has no partition.
         """
-        await self._guarded(self._write(newest(items)))
+        await self._guarded(self._write(ordered(newest(items))))
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -54,11 +60,11 @@ class SightingIndex:
 
     async def _write(self, rows: list[Row]) -> None:
         connection = await self._connected()
-        async with connection.transaction():
-            await connection.copy_records_to_table(
-                "incoming", schema_name="pg_temp", columns=COLUMNS, records=[row.values for row in rows]
-            )
-            await connection.fetch(sql.UPSERT)
+        first = [row for row in rows if not row.revision]
+        if first and not (self._all_new and await _copied(connection, first)):
+            self._all_new = await _inserted(connection, first) == len(first)
+        if len(first) < len(rows):
+            await _upsert(connection, [row for row in rows if row.revision])
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
@@ -74,6 +80,7 @@ class SightingIndex:
                 },
             )
             await self._connection.execute(sql.CREATE_INCOMING)
+            await self._connection.execute(sql.CREATE_FRESH)
         return self._connection
 
     async def _guarded(self, doing: Any) -> None:
@@ -101,6 +108,30 @@ class SightingIndex:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+async def _copied(connection: Any, rows: list[Row]) -> bool:
+    """Copy rows into the index; False, and nothing is written, if one of them was there."""
+    try:
+        await connection.copy_records_to_table("sighting", schema_name="reads", columns=COLUMNS, records=rows)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def _inserted(connection: Any, rows: list[Row]) -> int:
+    """Insert the rows that are not there yet; return how many."""
+    async with connection.transaction():
+        await connection.copy_records_to_table("fresh", schema_name="pg_temp", columns=COLUMNS, records=rows)
+        status: str = await connection.execute(sql.INSERT_FRESH)
+    return int(status.rpartition(" ")[2])
+
+
+async def _upsert(connection: Any, rows: list[Row]) -> None:
+    """Insert rows, or replace those of a lower revision."""
+    async with connection.transaction():
+        await connection.copy_records_to_table("incoming", schema_name="pg_temp", columns=COLUMNS, records=rows)
+        await connection.fetch(sql.UPSERT)
 
 
 def sorted_error(error: asyncpg.PostgresError) -> IngestError:

@@ -13,7 +13,31 @@ create temporary table if not exists incoming (
     primary key (pass_id, captured_at, plate_key)
 ) on commit delete rows
 """
-"""Where a batch is copied to. Columns are written out: `like` would need SELECT on the sightings."""
+"""Where later revisions are copied to, each to be found again by its key for its values.
+
+Columns are written out: `like` would need SELECT on the sightings.
+"""
+
+CREATE_FRESH: Final = """
+create temporary table if not exists fresh (like pg_temp.incoming) on commit delete rows
+"""
+"""Where first revisions are copied to when some may be in the index already: an index on it would be for nothing."""
+
+INSERT_FRESH: Final = """
+insert into reads.sighting (
+    pass_id, captured_at, plate_key, revision, superseded_by, plate, owner, region, camera_id, latitude, longitude,
+    timezone, clock_uncertainty_s, skew_s, received_at, plate_raw, plate_confidence, region_confidence, candidates,
+    make, make_confidence, model, model_confidence, colour, colour_confidence, body, body_confidence,
+    heading_deg, lane, doubts, normaliser_version, said, crop
+) select
+    pass_id, captured_at, plate_key, revision, superseded_by, plate, owner, region, camera_id, latitude, longitude,
+    timezone, clock_uncertainty_s, skew_s, received_at, plate_raw, plate_confidence, region_confidence, candidates,
+    make, make_confidence, model, model_confidence, colour, colour_confidence, body, body_confidence,
+    heading_deg, lane, doubts, normaliser_version, said, crop
+from pg_temp.fresh
+on conflict (pass_id, captured_at, plate_key) do nothing
+"""
+"""First revisions into the index: one replaces nothing."""
 
 UPSERT: Final = """
 insert into reads.sighting as t (
@@ -42,7 +66,7 @@ on conflict (pass_id, captured_at, plate_key) do update set (
     where n.pass_id = t.pass_id and n.captured_at = t.captured_at and n.plate_key = t.plate_key
 ) where excluded.revision > t.revision
 """
-"""A batch into the index. Values come from `incoming` again: `excluded.x` would need SELECT on x of the sightings."""
+"""Later revisions into the index. Values come from `incoming` again: `excluded.x` would need SELECT on the column x."""
 
 # What follows is of the maintaining role.
 

@@ -124,8 +124,8 @@ async def _grow(connection: Any, day: date, first: int, end: int, now: datetime,
 async def _build(connection: Any, day: date, first: int, end: int, now: datetime, plates: int) -> None:
     """Fill a day, then build its indexes. Nothing vacuums it afterwards: that would be measured with the load."""
     table, begins = _table(day), _midnight(day)
+    await connection.execute(f"drop table if exists {table}")  # not below: it locks all days until its transaction ends
     async with connection.transaction():
-        await connection.execute(f"drop table if exists {table}")
         await connection.execute(
             f"create table {table} (like reads.sighting including defaults including constraints, "
             f"constraint of_day check (captured_at >= '{begins}' and captured_at < '{begins + timedelta(days=1)}')) "

@@ -35,7 +35,8 @@ async def test_reads_from_before_a_migration_are_answered_after_it(unmigrated: D
     assert (row["plate"], row["said"]) == (PLATE, b'{"make":"B.M.W."}')
 
     covering = await superuser.fetch(
-        "select indexdef from pg_indexes where schemaname = 'reads' and indexdef like '%(plate_key, captured_at DESC)%'"
+        "select indexdef from pg_indexes "
+        "where schemaname = 'reads' and indexdef like '%(plate_key, captured_at, pass_id)%'"
     )
     days = await superuser.fetchval("select count(*) from reads.days()")
     assert len(covering) == days + 1, "the parent's and each day's, those from before too"

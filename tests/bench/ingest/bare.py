@@ -111,7 +111,7 @@ async def copy(do: Do, gate: Gate) -> None:
 
 
 async def upsert(do: Do, gate: Gate) -> None:
-    """Rows that are ready, written as the indexer does."""
+    """Rows that are ready, copied into a temporary table and inserted if absent, a batch a transaction."""
     async with _connection(do) as connection:
         await gate.opens()
         gate.closes(await _timed(do, lambda rows: _upsert(connection, rows, COLUMNS)))
@@ -129,8 +129,8 @@ async def _timed(do: Do, write: Any) -> float:
 
 async def _upsert(connection: Any, rows: Rows, columns: Sequence[str]) -> None:
     async with connection.transaction():
-        await connection.copy_records_to_table("incoming", schema_name="pg_temp", columns=columns, records=rows)
-        await connection.fetch(sql.UPSERT)
+        await connection.copy_records_to_table("fresh", schema_name="pg_temp", columns=columns, records=rows)
+        await connection.fetch(sql.INSERT_FRESH)
 
 
 def _row(read: Detection) -> tuple[object, ...]:
@@ -205,6 +205,7 @@ async def _connection(do: Do) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(do.url, command_timeout=600, server_settings={"timezone": "UTC"})
     try:
         await connection.execute(sql.CREATE_INCOMING)
+        await connection.execute(sql.CREATE_FRESH)
         yield connection
     finally:
         await connection.close()

@@ -15,7 +15,7 @@ from tests.support.detections import NOW, sighting
 
 def test_a_row_has_every_column_of_the_table_once() -> None:
     assert sorted(COLUMNS) == sorted(tables.SIGHTING.c.keys())
-    for statement in (sql.CREATE_INCOMING, sql.UPSERT):
+    for statement in (sql.CREATE_INCOMING, sql.INSERT_FRESH, sql.UPSERT):
         assert all(column in statement for column in COLUMNS)
 
 
@@ -61,6 +61,8 @@ def test_a_row_says_what_the_sighting_says() -> None:
         {"plate_confidence": float("nan")},
         {"region_confidence": -0.1},
         {"lane": 40_000},
+        {"revision": -1},
+        {"revision": 2**31},
         {"heading_deg": 1e300},
         {"captured_at": NOW.replace(tzinfo=None)},
     ],
