@@ -139,6 +139,10 @@ def _weights(reads: Sequence[Sighting]) -> list[dict[str, float]]:
 
 
 def _plate(reads: Sequence[Sighting]) -> str:
+    plate = reads[0].plate or ""
+    # No other reading weighs more in a read than the plate itself.
+    if all(read.plate == plate for read in reads):
+        return plate
     # Of equal weights the first wins: the character that the earliest read has.
     return "".join(max(place, key=place.__getitem__) for place in _weights(reads))
 
