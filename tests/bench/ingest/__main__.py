@@ -8,14 +8,13 @@ import argparse
 import asyncio
 import logging
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from services.demo.process import ChildError
-from tests.bench.ingest import growth, latency, throughput
+from tests.bench.ingest import growth, latency, profiling, throughput
 from tests.bench.ingest.cases import Bench
 from tests.bench.ingest.children import Failed
 from tests.bench.ingest.growth import Size
@@ -45,6 +44,9 @@ def told(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "has room; 100 need 75 GB, and an hour)",
     )
     parser.add_argument("--keep", type=Path, help="a folder for what is stored, which is left there for the next time")
+    parser.add_argument(
+        "--profile", choices=profiling.STAGES, nargs="+", help="show where these stages' time goes, and measure nothing"
+    )
     parser.add_argument("--quick", action="store_true", help="a few reads, once: that it runs, not how fast it is")
     found = parser.parse_args(argv)
     if found.quick:
@@ -82,8 +84,21 @@ async def flow(rig: Rig, options: argparse.Namespace, found: Found) -> list[Case
     return cases
 
 
+async def profile(rig: Rig, options: argparse.Namespace) -> None:
+    """Show where the time of stages goes."""
+    async with rig.open(), Topics(rig.bootstrap).open() as looks:
+        bench = Bench(rig, looks)
+        await bench.fill(options.reads)
+        for stage in options.profile:
+            say("\n".join(await profiling.measure(bench, stage)))
+
+
 def measure(folder: Path, options: argparse.Namespace, found: Found, cases: list[Case]) -> None:
     """Start the servers and measure all that was asked for into `cases`. Raises ChildError and Failed."""
+    if options.profile:
+        with servers(folder) as rig:
+            asyncio.run(profile(rig, options))
+        return
     keep = options.keep or folder / "keep"
     growing = _growing(options, keep)
     if options.cases is None or options.cases:
@@ -107,8 +122,9 @@ def main() -> None:
             measure(Path(name), options, found, cases)
     except (ChildError, Failed) as error:
         failure = str(error)
-    say(f"\nthe repetition in the middle:\n{found.summary()}\n{found.yardstick()}")
-    sys.stdout.write(f"{table(cases)}\n{lines(cases)}\n")
+    if cases:
+        say(f"\nthe repetition in the middle:\n{found.summary()}\n{found.yardstick()}")
+        say(f"{table(cases)}\n{lines(cases)}")
     if failure:
         raise SystemExit(failure)
 

@@ -56,7 +56,7 @@ class Bench:
         self.rig = rig
         self.looks = looks
         self.made = load.Made(0, datetime.now(UTC), 0, 0)
-        self._begin: Mapping[int, int] = {}
+        self.begin: Mapping[int, int] = {}
         self._rows = rig.folder / "rows"
         self._rounds = 0
         self._vehicles = 0
@@ -64,7 +64,7 @@ class Bench:
     async def fill(self, reads: int) -> None:
         """Append a load of so many reads; what follows begins there."""
         await self.looks.make(bare.TOPIC, topics.load(topics.DETECTIONS).partitions)
-        self._begin = await self.looks.ends(topics.DETECTIONS)
+        self.begin = await self.looks.ends(topics.DETECTIONS)
         first = self.next_vehicles(reads)
         self.made = await load.append(self.rig.bootstrap, self.rig.cameras, reads, datetime.now(UTC), first)
 
@@ -74,7 +74,7 @@ class Bench:
 
     async def enricher(self) -> tuple[Run, Mapping[int, int]]:
         """Detections in Kafka -> sightings acknowledged. Returns where those begin, too."""
-        await begin_at(self.rig.bootstrap, ENRICHER, self._begin)
+        await begin_at(self.rig.bootstrap, ENRICHER, self.begin)
         begin = await self.looks.ends(topics.SIGHTINGS)
         run = await self._worked("enricher", ("enricher",), lambda who: self.looks.until_done(ENRICHER, who))
         return run, begin
@@ -90,7 +90,7 @@ class Bench:
     async def end_to_end(self, name: str = "end_to_end", *, beside: bool = False) -> Run:
         """Detections in Kafka -> passes that all can see; into an empty index, or `beside` what is there."""
         await begin_at(self.rig.bootstrap, INDEXER, await self.looks.ends(topics.SIGHTINGS))
-        await begin_at(self.rig.bootstrap, ENRICHER, self._begin)
+        await begin_at(self.rig.bootstrap, ENRICHER, self.begin)
         await (self.rig.rest() if beside else self.rig.empty())
         stored = await self.rig.visible() if beside else 0
 
@@ -141,7 +141,7 @@ class Bench:
         reads = max(50, self.made.reads // AGENTS_SHARE)
         source, target = (f"bench-agents-{self._rounds}-{name}" for name in ("detections", "sightings"))
         for topic in (source, target):
-            await self.looks.make(topic, len(self._begin))
+            await self.looks.make(topic, len(self.begin))
         await load.append_some(self.rig.bootstrap, self.rig.cameras, self.made, reads, source)
         await self.rig.empty()
         dos = [
@@ -170,7 +170,7 @@ class Bench:
             bootstrap=self.rig.bootstrap,
             # COPY into the index is not the indexer's right.
             url=self.rig.database.superuser_url if kind == "copy" else self.rig.database.url("platetrail_ingest"),
-            begin=dict(self._begin if begin is None else begin),
+            begin=dict(self.begin if begin is None else begin),
             reads=self.made.reads,
             batch=BATCH,
             file=str(self._rows),

@@ -68,6 +68,10 @@ class Bare:
         await self._tell(b"go")
         return await self._hear()
 
+    async def stop(self) -> None:
+        """Tell it to come to an end, if it is one that would not by itself."""
+        await self._tell(b"stop")
+
     async def _tell(self, line: bytes) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + b"\n")
