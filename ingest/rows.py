@@ -6,7 +6,7 @@ runs for every read, so there is no call for each field.
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from schemas.detections import MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH
+from schemas.owners import OwnerRules
 from schemas.sightings import MAX_SAID_BYTES, Said, Sighting, Trait
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -85,6 +86,22 @@ _ORDER: Final = itemgetter(1, 2, 0)
 def rows(sightings: Sequence[Sighting]) -> list[Row]:
     """Return the row of each sighting, in order. Raises Unfit if the table would refuse one."""
     return [_row(sighting) for sighting in sightings]
+
+
+def kept(rules: OwnerRules, now: datetime, sightings: Sequence[Sighting]) -> list[Row | None]:
+    """Return the row of each sighting, in order; None for one that is past its owner's days by now.
+
+    It was not when it was enriched: it has waited since, and its day may be gone. Raises Unfit as `rows` does.
+    """
+    since: dict[str, datetime] = {}
+    made: list[Row | None] = []
+    for sighting in sightings:
+        owner = sighting.owner
+        if owner not in since:
+            since[owner] = now - timedelta(days=rules.days(owner))
+        row = _row(sighting)
+        made.append(row if sighting.captured_at > since[owner] else None)
+    return made
 
 
 def newest(batch: Iterable[Row]) -> list[Row]:

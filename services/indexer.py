@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -11,7 +13,7 @@ from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.postgres import SightingIndex
 from ingest.adapters.probe import DatabaseProbe
 from ingest.ports import UNOBSERVED, Observer
-from ingest.rows import Row, rows
+from ingest.rows import Row, kept
 from ingest.stage import Limits, Stage, Work
 from schemas import topics, wire
 from schemas.sightings import Sighting
@@ -24,8 +26,13 @@ NAME: Final = "indexer"
 def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting, Row]:
     """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
 
-    Raises Missing without a database.
+    Raises Missing without a database, and OSError or msgspec.ValidationError if the owners' rules cannot be read.
     """
+    rules = settings.owner_rules()
+
+    def of_now(batch: Sequence[Sighting]) -> list[Row | None]:
+        return kept(rules, datetime.now(UTC), batch)
+
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     index = SightingIndex(needed(settings.database_url, "database_url"))
     return Stage(
@@ -40,7 +47,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting
             lost=observer.expired,
             committed_only=True,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=rows),
+        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=of_now),
         index,
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher, index),

@@ -19,7 +19,8 @@ SERVICES: Final[dict[str, str]] = {
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE, PLATETRAIL_INSTANCE.""",
     "indexer": """Write sightings into the index, in batches, each once.
 
-        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_ingest), PLATETRAIL_INSTANCE.""",
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_DATABASE_URL (role platetrail_ingest), PLATETRAIL_OWNERS_FILE,
+        PLATETRAIL_INSTANCE.""",
     "matcher": """Compare reads that may not be kept with the plates wanted now, and let them go.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE.""",

@@ -109,7 +109,7 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
     special: dict[str, Environment] = {
         "gateway": {**stream, **rules},
         "enricher": {**stream, **rules},
-        "indexer": stream,
+        "indexer": {**stream, **rules},
         "matcher": stream,
         "health": stream,
         "relay": {**stream, **rules},

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from ingest.adapters.registry import KafkaRegistry
@@ -169,6 +170,35 @@ async def test_a_read_without_a_day_stops_the_worker_and_nothing_of_its_batch_is
 
     await stages.make_days(flow.database, [day.date()])
     assert len(await flow.indexed()) == 2
+
+
+async def test_a_late_read_lies_in_its_own_day(flow: Flow) -> None:
+    days = [datetime.now(UTC) - timedelta(days=back) for back in (0, 25, 9)]
+    await stages.make_days(flow.database, [day.date() for day in days])
+    await stages.put_sightings(
+        flow.publisher, [flow.sighting(number, captured_at=day) for number, day in enumerate(days)]
+    )
+    await flow.indexed()
+    looking = await asyncpg.connect(flow.database.superuser_url)
+    found = await looking.fetch(
+        "select captured_at, tableoid::regclass::text as day from reads.sighting where camera_id = $1",
+        flow.camera.camera_id,
+    )
+    await looking.close()
+    assert {(row["captured_at"], row["day"]) for row in found} == {
+        (day, f"reads.sighting_{day:%Y%m%d}") for day in days
+    }
+
+
+async def test_what_became_too_old_while_it_waited_is_dropped_and_counted_though_its_day_is_gone(flow: Flow) -> None:
+    old = datetime.now(UTC) - timedelta(days=34)
+    items = [flow.sighting(0), flow.sighting(1, captured_at=old), flow.sighting(2)]
+    stage = indexer.build(flow.settings)
+    async with stages.running(stage):
+        await stages.put_sightings(flow.publisher, items)
+        await stages.until_worked_off(flow.kafka.bootstrap, INDEXER)
+    assert (stage.counts.written, stage.counts.dropped, stage.counts.dead_letters) == (2, 1, 0)
+    assert [row["pass_id"] for row in await flow.rows()] == [items[0].pass_id, items[2].pass_id]
 
 
 async def test_a_database_that_refuses_us_stops_the_worker(flow: Flow) -> None:

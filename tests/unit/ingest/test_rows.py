@@ -1,14 +1,16 @@
 """Rows of the index are checked before a whole batch could fail on one."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ingest.adapters import sql
-from ingest.rows import COLUMNS, Row, Unfit, newest, rows
+from ingest.rows import COLUMNS, Row, Unfit, kept, newest, ordered, rows
 from schemas import tables
 from schemas.detections import Candidate, Crop
+from schemas.owners import Grant, OwnerRules
 from schemas.sightings import Trait
 from tests.support.detections import NOW, sighting
 
@@ -73,6 +75,19 @@ def test_what_the_table_would_refuse_is_refused_without_being_quoted(changes: di
     assert not [value for value in changes.values() if str(value) in str(refusal.value)]
 
 
+def test_a_sighting_past_its_owners_days_by_now_makes_no_row() -> None:
+    rules = OwnerRules(owners={"north": Grant(days=21)})
+    edge = NOW - timedelta(days=21)
+    items = [
+        sighting(0, captured_at=edge),
+        sighting(1, captured_at=edge + timedelta(microseconds=1)),
+        sighting(2, captured_at=edge, owner="another"),
+    ]
+    assert kept(rules, NOW, items) == [None, *rows(items[1:])]
+    with pytest.raises(Unfit):
+        kept(rules, NOW, [*items, sighting(revision=-1)])
+
+
 def test_of_one_key_the_highest_revision_is_kept() -> None:
     first, second, other = rows([sighting(0), sighting(0, revision=1), sighting(1)])
     assert newest([first, second, other]) == newest([second, first, other]) == [second, other]
@@ -84,3 +99,13 @@ def test_keeping_the_newest_does_not_depend_on_the_order() -> None:
     for seed in range(20):
         random.Random(seed).shuffle(batch)
         assert set(newest(batch)) == want
+
+
+def test_rows_are_written_in_one_order_whatever_the_order_they_came_in() -> None:
+    batch = rows([sighting(number, captured_at=NOW, plate_key=f"K{number % 3}") for number in range(20)])
+    want = ordered(batch)
+    for seed in range(5):
+        random.Random(seed).shuffle(batch)
+        assert ordered(batch) == want
+    early = rows([sighting(30, captured_at=NOW - timedelta(days=1), plate_key="Z")])
+    assert ordered([*want, *early]) == [*early, *want]
