@@ -1,6 +1,7 @@
 """What became of a load: lost, doubled, doubled in the topics, set aside; counted against the load's own list."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -115,6 +116,8 @@ async def count(system: System, load: Load, since: Before) -> Found:
     await _count_rows(system, load, found)
     records = await read(system, since.marks)
     _count_duplicates(records, load, found)
+    if +found.dead_letters != +load.bad:
+        found.strange[f"dead letters other than {dict(load.bad)}"] += 1
     await _count_changes(system, records, since, found)
     await _count_health(system, records, since, found)
     return found
@@ -155,12 +158,12 @@ def _judge(one: Pass, rows: list[Any], found: Found) -> None:
 
 
 def _count_duplicates(records: Mapping[str, list[Any]], load: Load, found: Found) -> None:
-    detections = [wire.decode(value, Detection).event_id for _, value in records[topics.DETECTIONS]]
+    detections = [one.event_id for one in _decoded(records[topics.DETECTIONS], Detection)]
     found.duplicates["detections"] = len(detections) - len(set(detections))
-    sightings = [wire.decode(value, Sighting) for _, value in records[topics.SIGHTINGS]]
+    sightings = _decoded(records[topics.SIGHTINGS], Sighting)
     keys = {(one.pass_id, one.plate_key, one.revision) for one in sightings}
     found.duplicates["sightings"] = len(sightings) - len(keys)
-    letters = [wire.decode(value, DeadLetter) for _, value in records[topics.DEAD_LETTERS]]
+    letters = _decoded(records[topics.DEAD_LETTERS], DeadLetter)
     written = [letter for letter in letters if letter.replayed_as is None]
     once = {letter.letter_id: letter for letter in written}
     found.duplicates["dead-letters"] = len(written) - len(once)
@@ -183,7 +186,7 @@ async def _revisions(system: System) -> dict[str, int]:
 
 async def _count_health(system: System, records: Mapping[str, list[Any]], since: Before, found: Found) -> None:
     """What the reports say that was accepted, each once, is what the table says."""
-    reports = [wire.decode(value, CameraReport) for _, value in records[topics.CAMERA_HEALTH]]
+    reports = _decoded(records[topics.CAMERA_HEALTH], CameraReport)
     once = {(one.camera_id, one.source, one.sequence): one for one in reports}
     found.duplicates["camera-health"] = len(reports) - len(once)
     reported: Counter[str] = Counter()
@@ -202,9 +205,17 @@ async def accepted(system: System) -> dict[str, int]:
     return {name: sum(hour.accepted for hour in state.hours.values()) for name, state in states.items()}
 
 
+def _decoded(records: list[tuple[bytes, bytes]], shape: type[wire.T]) -> list[wire.T]:
+    """Return what records hold; those that nobody can read, which were written on purpose, are passed over."""
+    found: list[wire.T] = []
+    for _, value in records:
+        with contextlib.suppress(wire.Undecodable):
+            found.append(wire.decode(value, shape))
+    return found
+
+
 def _cameras(records: Mapping[str, list[Any]]) -> list[Camera]:
-    found = [wire.decode(value, Camera) for _, value in records[topics.CAMERAS]]
-    return [one for one in found if one.camera_id.startswith("faults-renamed-")]
+    return [one for one in _decoded(records[topics.CAMERAS], Camera) if one.camera_id.startswith("faults-renamed-")]
 
 
 async def read(system: System, marks: Marks) -> dict[str, list[tuple[bytes, bytes]]]:

@@ -10,12 +10,23 @@ from typing import Final
 
 from services.demo.process import ChildError
 from tests.faults.load import Load
-from tests.faults.system import GROUPS, OWNER, Running, System, freeze, thaw
+from tests.faults.outages import nothing_is_committed
+from tests.faults.system import (
+    AT_WORK_S,
+    BACKLOG_S,
+    GROUPS,
+    OWNER,
+    TRIES_S,
+    Running,
+    System,
+    freeze,
+    freeze_postgres,
+    met_in_hand,
+    resume,
+    thaw,
+)
 from tests.support import reads, rows
 from tests.support.wait import until_async
-
-TRIES_S: Final = 30.0
-"""How long a moment is looked for at which a process has something in hand; after that it is killed all the same."""
 
 LONG_GONE: Final = timedelta(days=400)
 DUE_DAYS: Final = 6
@@ -38,13 +49,16 @@ async def _killed_with_something_in_hand(system: System, load: Load, name: str, 
     """Freeze the process first: what it has fetched is its own word (its log), what is committed is the broker's."""
     one = system.processes[name]
     end_s = time.monotonic() + TRIES_S
+    await asyncio.sleep(rng.uniform(0.05, 0.6))
     while True:
-        await asyncio.sleep(rng.uniform(0.05, 0.6))
         freeze(one.worker.pid)
         held = await in_hand(system, load, name)
         if held > 0 or time.monotonic() > end_s:
             break
+        # So that it has something to do when it goes on, and is met at it.
+        await asyncio.sleep(BACKLOG_S)
         thaw(one.worker.pid)
+        await asyncio.sleep(rng.uniform(0, AT_WORK_S))
     one.expected = True
     await asyncio.to_thread(one.worker.kill)
     assert one.worker.returncode == -signal.SIGKILL
@@ -127,15 +141,11 @@ async def _dropped_once(system: System, due: list[str]) -> None:
 
 async def kafka(system: System, rng: Random) -> int:
     """Kill the broker and start it again; return how many records enricher and indexer had in hand."""
-    held = 0
-    end_s = time.monotonic() + TRIES_S
-    while True:
-        await asyncio.sleep(rng.uniform(0.2, 1.5))
-        freeze(system.kafka.pid)
-        held = _workers_hold(system)
-        if held > 0 or time.monotonic() > end_s:
-            break
-        thaw(system.kafka.pid)
+
+    def hold() -> int:
+        return sum(system.processes[name].in_hand() for name in ("enricher", "indexer"))
+
+    held, _ = await met_in_hand(rng, lambda: freeze(system.kafka.pid), hold, lambda _: thaw(system.kafka.pid))
     await asyncio.to_thread(system.kafka.kill)
     await asyncio.sleep(rng.uniform(0.2, 1.5))
     await asyncio.to_thread(system.kafka.restart)
@@ -143,24 +153,13 @@ async def kafka(system: System, rng: Random) -> int:
 
 
 async def postgres(system: System, rng: Random) -> int:
-    """Kill PostgreSQL and start it again; return how many records the indexer had in hand."""
-    held = 0
-    end_s = time.monotonic() + TRIES_S
-    while True:
-        await asyncio.sleep(rng.uniform(0.2, 1.5))
-        frozen = system.server_processes()
-        for one in frozen:
-            one.suspend()
-        held = system.processes["indexer"].in_hand()
-        if held > 0 or time.monotonic() > end_s:
-            break
-        for one in frozen:
-            one.resume()
+    """Kill PostgreSQL and start it again; return how many records the indexer had in hand.
+
+    Raises AssertionError if the indexer commits offsets while there is none.
+    """
+    held, _ = await met_in_hand(rng, lambda: freeze_postgres(system), system.processes["indexer"].in_hand, resume)
     await asyncio.to_thread(system.postgres.kill)
-    await asyncio.sleep(rng.uniform(0.2, 1.5))
+    await asyncio.sleep(0.5)  # a commit may be on its way whose write had ended
+    await nothing_is_committed(system, rng.uniform(0.2, 1.0))
     await asyncio.to_thread(system.postgres.restart)
     return held
-
-
-def _workers_hold(system: System) -> int:
-    return sum(system.processes[name].in_hand() for name in ("enricher", "indexer"))

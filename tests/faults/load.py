@@ -7,7 +7,7 @@ everything is counted.
 import asyncio
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ NETWORKED: Final = 4
 RENAMED: Final = 8
 PACE_S: Final = 0.4
 NEW_A_PUSH: Final = 8
-BURST: Final = 100
+BURST: Final = 40
 """New vehicles in a push of the camera with ephemeral handling, while the matcher is to be met at work."""
 
 EPHEMERAL: Final = "faults-ephemeral"
@@ -96,7 +96,10 @@ class Load:
     """One load: what it sent, what was acknowledged, and what waits for an answer at this moment."""
 
     def __init__(self, world: World) -> None:
-        """Begin with nothing. Use `running`. `stressed` names a process that needs more to do, to be met at work."""
+        """Begin with nothing. Use `running`. `stressed` names a process that needs more to do, to be met at work.
+
+        `bad` counts the dead letters that are to be expected, by reason.
+        """
         self.world = world
         self.system = world.system
         self.began_at = datetime.now(UTC)
@@ -105,6 +108,7 @@ class Load:
         self.reads = 0
         self.resent = 0
         self.refused: list[str] = []
+        self.bad: Counter[str] = Counter()
         self.waiting: dict[str, int] = {"gateway": 0, "deadletters": 0}
         self.stressed = ""
         self._stop = asyncio.Event()
@@ -148,7 +152,7 @@ class Load:
             due = [(one, number + 1) for one, number in reads if number + 1 < len(one.rightly)]
             await self._send(camera_id, reads, send)
             hurried = camera_id == EPHEMERAL and self.stressed == "matcher"
-            await self._pause(0.02 if hurried else PACE_S * self.world.rng.uniform(0.5, 1.5))
+            await self._pause(0.1 if hurried else PACE_S * self.world.rng.uniform(0.5, 1.5))
 
     def _arrivals(self, camera_id: str) -> list[Pass]:
         now = datetime.now(UTC)

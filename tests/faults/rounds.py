@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
-from tests.faults import kills
+from tests.faults import kills, messages, outages, workers
 from tests.faults.count import Found, before, count, drained
 from tests.faults.load import Load, World
 from tests.faults.system import ORDER, Ended, System
@@ -64,18 +64,33 @@ async def _kill(name: str, system: System, load: Load, rng: Random) -> int:
     return await kills.process(system, load, name, rng)
 
 
-async def _kill_kafka(system: System, _: Load, rng: Random) -> int:
-    return await kills.kafka(system, rng)
+def _of(doing: Callable[[System, Random], Awaitable[int | None]]) -> Inject:
+    async def inject(system: System, _: Load, rng: Random) -> int:
+        held = await doing(system, rng)
+        return -1 if held is None else held
+
+    return inject
 
 
-async def _kill_postgres(system: System, _: Load, rng: Random) -> int:
-    return await kills.postgres(system, rng)
+def _with_load(doing: Callable[[System, Load, Random], Awaitable[None]]) -> Inject:
+    async def inject(system: System, load: Load, rng: Random) -> int:
+        await doing(system, load, rng)
+        return -1
+
+    return inject
 
 
 FAULTS: Final[Mapping[str, Inject]] = {
+    "disk of PostgreSQL full": _of(outages.disk_full),
+    "PostgreSQL unreachable": _of(outages.unreachable),
+    "second workers join and leave": _of(workers.come_and_go),
+    "workers frozen past their session": _of(workers.frozen),
+    "clocks of workers jump": _of(workers.clock_jumps),
+    "poisoned messages": _with_load(messages.poisoned),
+    "messages too large for the broker": _with_load(messages.too_large),
     **{f"kill -9 {name}": partial(_kill, name) for name in ORDER},
-    "kill -9 Kafka": _kill_kafka,
-    "kill -9 PostgreSQL": _kill_postgres,
+    "kill -9 Kafka": _of(kills.kafka),
+    "kill -9 PostgreSQL": _of(kills.postgres),
 }
 
 SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL")

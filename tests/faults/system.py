@@ -1,19 +1,20 @@
 """A whole running system whose parts are there to be broken: servers of its own, and every process on them."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from datetime import date
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from random import Random
+from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncpg
 import httpx
 import psutil
-from aiokafka import TopicPartition
 
 from schemas import offsets, topics
 from schemas.owners import Grant, OwnerRules
@@ -36,6 +37,11 @@ SESSION_S: Final = 6.0
 WINDOW_S: Final = 90.0
 BATCH: Final = 200
 READY_S: Final = 120.0
+TRIES_S: Final = 30.0
+"""How long a moment is looked for at which something is in hand; after that the fault comes all the same."""
+BACKLOG_S: Final = 0.4
+AT_WORK_S: Final = 0.08
+"""What had nothing in hand stays frozen for the one, and is frozen again within the other after it went on."""
 
 ORDER: Final = ("maintain", "relay", "gateway", "inbox", "enricher", "indexer", "matcher", "health", "deadletters")
 HTTP: Final = ("gateway", "deadletters")
@@ -58,6 +64,7 @@ READS_OF: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 Place = tuple[str, int]
+T = TypeVar("T")
 
 
 class Ended(NamedTuple):
@@ -80,6 +87,7 @@ class Running:
         self._rest = b""
         self.fetched: dict[Place, int] = {}
         self.committed: dict[Place, int] = {}
+        self.assigned = 0
         self.said: Counter[str] = Counter()
 
     @property
@@ -108,7 +116,9 @@ class Running:
         said = stages.json_line(line)
         event = said.get("event", "")
         self.said[event] += 1
-        if event in ("fetched", "committed"):
+        if event == "assigned":
+            self.assigned = len(said["partitions"])
+        elif event in ("fetched", "committed"):
             known = self.fetched if event == "fetched" else self.committed
             for place, offset in said["positions"].items():
                 topic, _, partition = place.rpartition("/")
@@ -127,7 +137,9 @@ class System:
         self.outage_s = outage_s
         self.keys = Keys(folder, OwnerRules(owners={OWNER: Grant()}))
         self.processes: dict[str, Running] = {}
+        self.unreachable_s = 60.0
         self.ended: list[Ended] = []
+        self.notes: set[str] = set()
         self._ports = {name: free_port() for name in (*HTTP, "inbox", "matcher")}
 
     async def start(self, name: str, *, module: str = "", **more: str) -> Running:
@@ -191,15 +203,6 @@ class System:
         finally:
             await connection.close()
 
-    async def make_days(self, days: Iterable[date]) -> None:
-        """Make days of the index."""
-        await stages.make_days(self.database, days)
-
-    def server_processes(self) -> list[psutil.Process]:
-        """Return PostgreSQL's processes, the postmaster first."""
-        own = psutil.Process(self.postgres.pid)
-        return [own, *own.children(recursive=True)]
-
     async def _until_ready(self, name: str, one: Running) -> None:
         async def ready() -> bool:
             if one.worker.returncode is not None:
@@ -261,11 +264,8 @@ async def running(folder: Path, *, outage_s: float = 120.0) -> AsyncIterator[Sys
 
 def _thaw(pid: int) -> None:
     """Let a process go on that may have been left frozen: it would not hear that it is to stop."""
-    try:
-        for one in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            one.send_signal(signal.SIGCONT)
-    except psutil.NoSuchProcess:
-        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        resume([psutil.Process(pid), *psutil.Process(pid).children(recursive=True)])
 
 
 def freeze(pid: int) -> None:
@@ -278,9 +278,42 @@ def thaw(pid: int) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-def part(place: Place) -> TopicPartition:
-    """Return a place as the client names it."""
-    return TopicPartition(*place)
+def freeze_postgres(system: System) -> list[psutil.Process]:
+    """Stop all of PostgreSQL's processes where they are; return them."""
+    postmaster = psutil.Process(system.postgres.pid)
+    postmaster.suspend()  # first: it makes the others
+    frozen = [postmaster]
+    for one in postmaster.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.suspend()
+            frozen.append(one)
+    return frozen
+
+
+def resume(processes: Iterable[psutil.Process]) -> None:
+    """Let processes go on that were frozen; those that have ended meanwhile are let be."""
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.resume()
+
+
+async def met_in_hand(
+    rng: Random, stop: Callable[[], T], in_hand: Callable[[], int], go_on: Callable[[T], None]
+) -> tuple[int, T]:
+    """Freeze something at a moment at which there is something in hand; return how much, and what `stop` returned.
+
+    After `TRIES_S` it is left frozen all the same, with nothing in hand.
+    """
+    end_s = time.monotonic() + TRIES_S
+    await asyncio.sleep(rng.uniform(0.1, 0.8))
+    while True:
+        stopped = stop()
+        held = in_hand()
+        if held > 0 or time.monotonic() > end_s:
+            return held, stopped
+        await asyncio.sleep(BACKLOG_S)
+        go_on(stopped)
+        await asyncio.sleep(rng.uniform(0, AT_WORK_S))
 
 
 async def _answers(url: str) -> bool:

@@ -73,6 +73,8 @@ def rounds_of(name: str, asked: argparse.Namespace) -> int:
     """Return how often a fault is injected."""
     if name in SERVERS:
         return int(asked.server_rounds)
+    if name == "PostgreSQL unreachable":
+        return 1
     return int(asked.rounds) if name.startswith("kill") else int(asked.other_rounds)
 
 
@@ -109,7 +111,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the load and of each moment")
     parser.add_argument("--rounds", type=int, default=20, help="kills of each process")
     parser.add_argument("--server-rounds", type=int, default=10, help="kills of each server")
-    parser.add_argument("--other-rounds", type=int, default=1, help="of each other fault")
+    parser.add_argument("--other-rounds", type=int, default=3, help="of each other fault")
     parser.add_argument("--minutes", type=float, default=28.0, help="after that no further round begins")
     parser.add_argument("--only", default="", help="words, with commas between: faults whose names have one of them")
     parser.add_argument("--page", default=str(PAGE), help="where the table goes; an empty text: nowhere")

@@ -18,10 +18,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Say = Callable[[str], None]
 
 
+OUTAGE_LIMIT_S = 90.0
+UNREACHABLE_S = 5.0
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """A system of this module's own, since it is broken again and again, and the cameras in it."""
-    async with running(tmp_path_factory.mktemp("faults")) as system:
+    async with running(tmp_path_factory.mktemp("faults"), outage_s=OUTAGE_LIMIT_S) as system:
+        system.unreachable_s = UNREACHABLE_S
         made = World(system, random.Random())
         await made.register()
         yield made
@@ -56,10 +61,28 @@ async def test_a_kill_of_any_process_loses_nothing_and_doubles_nothing(world: Wo
     assert +result.found.dead_letters == {}
 
 
-async def test_servers_that_are_killed_come_back_and_the_workers_have_waited(world: World, say: Say) -> None:
-    result = await once(world, say, "kill -9 Kafka", "kill -9 PostgreSQL")
+async def test_workers_wait_for_servers_that_are_killed_or_do_not_serve(world: World, say: Say) -> None:
+    result = await once(
+        world, say, "kill -9 Kafka", "kill -9 PostgreSQL", "PostgreSQL unreachable", "disk of PostgreSQL full"
+    )
     assert [one.name for one in result.ended if one.name in ("enricher", "indexer")] == [], "the workers live on"
     assert +result.found.dead_letters == {}
     for name in ("enricher", "indexer", "gateway", "inbox"):
         logged = world.system.processes[name].worker.log_file.read_text()
         assert not any(plate in logged for plate in world.plates)
+
+
+async def test_workers_that_come_and_go_stand_still_or_lose_their_clock(world: World, say: Say) -> None:
+    result = await once(
+        world, say, "second workers join and leave", "workers frozen past their session", "clocks of workers jump"
+    )
+    assert +result.found.dead_letters == {}
+
+
+async def test_messages_that_nobody_can_use_are_set_aside_once(world: World, say: Say) -> None:
+    result = await once(world, say, "poisoned messages", "messages too large for the broker")
+    assert result.ended == []
+    assert result.found.dead_letters == {
+        "undecodable": 10, "unknown_camera": 5, "wrong_owner": 5, "poisoned": 5, "too_large": 5,
+    }  # fmt: skip
+    assert +result.found.duplicates == {}
