@@ -34,7 +34,9 @@ they were written before.
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from ingest.errors import SetAside
 from ingest.votes import agree, graves, is_one_apart, look, named, vote
@@ -60,7 +62,7 @@ Made = list[Sighting] | Exception
 """What is to be written because of a read, in order; or why it cannot be used: SetAside, or what its vote raised."""
 
 
-class Read(NamedTuple):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """A message in its place: its offset, when the broker appended it (s), and its sighting, None if there is none.
 
     `content` is a number that is the same for two messages of one event id if the camera said the same.
@@ -228,7 +230,7 @@ def _united(one: _Cluster, other: _Cluster) -> _Cluster:
     return oldest
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True, gc=False):
     """Where a tag was met last, and when, if that was not the first read of a cluster: then it is the cluster itself.
 
     `content` is that of the message, if the tag is an event id.

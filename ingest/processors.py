@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import faust
+import structlog
 from aiokafka.errors import KafkaConnectionError
 
 from ingest.adapters.broker import MECHANISM, Broker
 from ingest.errors import Unavailable
 
-DRAIN_S: Final = 30.0
-"""How long a worker that was told to stop may take for the batch at hand."""
+LET_GO_S: Final = 10.0
+"""How long an app may take to end once its work has, or was given up: its clients wait for brokers that are gone."""
+
+_LOG: Final = structlog.get_logger()
 
 
 class _App(faust.App):
@@ -34,11 +37,14 @@ async def run(
     broker: Broker | str,
     work: Callable[[asyncio.Event], Awaitable[None]],
     stop: asyncio.Event,
+    *,
+    drain_s: float,
 ) -> None:
-    """Run `work` (a stage's `run`) as the service of a Faust app, until `stop` is set and the batch at hand is done.
+    """Run `work` (a stage's `run`) as the service of a Faust app, until `stop` is set and the batches at hand are done.
 
-    Raises what ended the work, or Unavailable if the broker is not there at the start, or not at the end. Signals are
-    the caller's.
+    Raises what ended the work, or Unavailable if the broker is not there at the start, or if the batches are not done
+    `drain_s` seconds after `stop`. What does not let go `LET_GO_S` seconds after that is left behind. Signals are the
+    caller's.
     """
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     broker = Broker.of(broker)
@@ -46,11 +52,21 @@ async def run(
     app.service(_service(work, stop, ended))
     try:
         await app.start()
-        await _until(ended, stop)
+        await _until(ended, stop, drain_s)
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
-        await app.stop()
+        await _end(app)
+
+
+async def _end(app: faust.App) -> None:
+    """Stop an app. Its own stop takes no cancellation, so it is left behind if it does not end."""
+    stopping = asyncio.create_task(app.stop())
+    done, _ = await asyncio.wait({stopping}, timeout=LET_GO_S)
+    if not done:
+        _LOG.warning("left_behind", reason="the app did not end in time")
+    else:
+        stopping.result()
 
 
 def _app(name: str, broker: Broker) -> _App:
@@ -92,15 +108,15 @@ def _service(work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Eve
     return BatchStage
 
 
-async def _until(ended: asyncio.Future[None], stop: asyncio.Event) -> None:
+async def _until(ended: asyncio.Future[None], stop: asyncio.Event, drain_s: float) -> None:
     stopping = asyncio.create_task(stop.wait())
     waited_for: set[asyncio.Future[Any]] = {ended, stopping}
     try:
         await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
-            await asyncio.wait({ended}, timeout=DRAIN_S)
+            await asyncio.wait({ended}, timeout=drain_s)
     finally:
         stopping.cancel()
     if not ended.done():
-        raise Unavailable("the batch at hand could not be finished; it will be done again")
+        raise Unavailable(f"the batches at hand could not be finished in {drain_s:g} s; they will be done again")
     ended.result()

@@ -92,7 +92,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             await _while_following(registry, asyncio.create_task(stage.run(stopping, measures.joined)))
 
     async with listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)):
-        await processors.run(NAME, settings.broker(), follow_and_run, stop)
+        await processors.run(NAME, settings.broker(), follow_and_run, stop, drain_s=settings.drain_s)
 
 
 async def _while_following(registry: KafkaRegistry, running: "asyncio.Task[None]") -> None:

@@ -50,7 +50,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     watch = build(settings, measures)
     ready = measures.readiness(settings.stuck_after_s, probe.answers)
     async with listening(settings, measures.collected, ready), contextlib.aclosing(probe):
-        await processors.run(NAME, settings.broker(), lambda stopping: watch.run(stopping, measures.joined), stop)
+        await processors.run(
+            NAME,
+            settings.broker(),
+            lambda stopping: watch.run(stopping, measures.joined),
+            stop,
+            drain_s=settings.drain_s,
+        )
 
 
 def main() -> None:

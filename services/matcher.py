@@ -83,7 +83,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     reporting = asyncio.create_task(_report(tally))
     try:
         async with listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)):
-            await processors.run(NAME, settings.broker(), lambda stopping: stage.run(stopping, measures.joined), stop)
+            await processors.run(
+                NAME,
+                settings.broker(),
+                lambda stopping: stage.run(stopping, measures.joined),
+                stop,
+                drain_s=settings.drain_s,
+            )
     finally:
         reporting.cancel()
         with contextlib.suppress(asyncio.CancelledError):

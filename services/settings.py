@@ -116,6 +116,10 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="with more than half of so many messages unusable, a worker ends"
     )
 
+    drain_s: float = Field(
+        default=30.0, gt=0, description="how long a worker that was told to end may take for the batches at hand"
+    )
+
     # Enricher.
     enricher_transactions: bool = Field(
         default=False, description="no double in `sightings` even after a crash, for about a third of the throughput"

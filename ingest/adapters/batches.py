@@ -12,16 +12,19 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+    UnknownError,
     UnknownTopicOrPartitionError,
 )
 
 from ingest.adapters.broker import Broker
-from ingest.errors import Misconfigured, Oversized, TooLarge, Unavailable
+from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
 from ingest.ports import Fetched, Kept, Place, Publisher
 from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
@@ -124,6 +127,8 @@ class GroupSource:
         except OffsetOutOfRangeError as error:
             await self._skip_expired(error.args[0])
             found = {}
+        except KafkaError as error:
+            raise _refused(error) from None
         epoch = self._rebalances.epoch
         written = await self._rebalances.known(epoch)
         if self._taking is not None and epoch != self._begun:
@@ -157,6 +162,8 @@ class GroupSource:
             await asyncio.wait_for(self._consumer.commit(marks), self._commit_timeout_s)
         except (CommitFailedError, IllegalStateError):
             return False
+        except KafkaError as error:
+            raise _refused(error) from None
         except TimeoutError:
             raise Unavailable("the broker does not take offsets") from None
         return True
@@ -349,6 +356,18 @@ class TopicSink(Generic[T]):
 def sighting_key(sighting: Sighting) -> bytes:
     """Return the key of a sighting's record: its plate key, so that reads of one plate share a partition."""
     return sighting.plate_key.encode()
+
+
+def _refused(error: KafkaError) -> IngestError:
+    """Return an error of ours for one of the client's that ends a member.
+
+    It knows no answer for a member whose name another one has taken since, and calls it unknown.
+    """
+    if isinstance(error, (TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
+        return Misconfigured(f"the broker lets this worker not read: {type(error).__name__}")
+    if UnknownError.__name__ in f"{type(error).__name__} {error}":
+        return Misconfigured("the broker has put this member out: another worker has the same PLATETRAIL_INSTANCE")
+    return Unavailable(f"the group cannot be worked in: {type(error).__name__}")
 
 
 def _later(done: int | None, start: int) -> int | None:

@@ -2,15 +2,20 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 
 from services.observe.logs import configure_logging, tell_failure
 from services.settings import Settings
+
+LET_GO_S: Final = 5.0
+"""How long what is left in a process may take to end after the last line of its log."""
 
 
 def collect_seldom() -> None:
@@ -50,6 +55,14 @@ async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Aw
         await work(settings, stop_event(asyncio.get_running_loop()))
     except Exception as error:  # noqa: BLE001 - the process ends with it
         tell_failure(error)
-        return 1
+        return _ending(1)
     log.info("stopped")
-    return 0
+    return _ending(0)
+
+
+def _ending(code: int) -> int:
+    """Return an exit code, and see that the process ends with it, even if a client does not let go of the loop."""
+    timer = threading.Timer(LET_GO_S, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return code

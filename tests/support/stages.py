@@ -54,6 +54,7 @@ class Worker(Child):
             "PLATETRAIL_BATCH_RECORDS": str(of.batch_records),
             "PLATETRAIL_SESSION_TIMEOUT_S": str(of.session_timeout_s),
             "PLATETRAIL_OUTAGE_LIMIT_S": str(of.outage_limit_s),
+            "PLATETRAIL_DRAIN_S": str(of.drain_s),
             "PLATETRAIL_LOG_LEVEL": of.log_level,
             "PLATETRAIL_ENRICHER_TRANSACTIONS": str(of.enricher_transactions).lower(),
             "PLATETRAIL_KAFKA_SECURITY": of.kafka_security,

@@ -1,0 +1,151 @@
+"""Workers that are told to end, or cannot go on: within a stated time, with a clear last line and exit code."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from ingest.adapters.kafka import KafkaPublisher
+from services.demo import kafka as kafka_starter
+from services.demo.kafka import Kafka
+from tests.support import stages
+from tests.support.cameras import camera
+from tests.support.detections import detection
+from tests.support.flow import ENRICHER, Flow, lately
+from tests.support.topics import make_topics
+from tests.support.wait import until, until_async
+
+DRAIN_S = 2.0
+GONE_S = 4 * (DRAIN_S + 15)
+"""Four times what docs/operating.md promises."""
+
+
+async def ended(worker: stages.Worker) -> None:
+    await asyncio.to_thread(until, lambda: worker.returncode is not None, "the worker has ended", GONE_S)
+
+
+async def test_a_worker_that_cannot_finish_its_batch_says_so_and_ends(flow: Flow, tmp_path: Path) -> None:
+    settings = flow.settings.model_copy(update={"drain_s": DRAIN_S, "log_level": "debug"})
+    worker = stages.Worker("indexer", settings, tmp_path)
+    connection = await asyncpg.connect(flow.database.superuser_url)
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+        async with connection.transaction():
+            await connection.execute("lock table reads.sighting in access exclusive mode")
+            await stages.put_sightings(flow.publisher, [flow.sighting(0)])
+            await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it has a batch")
+            os.kill(worker.pid, signal.SIGTERM)
+            await ended(worker)
+    finally:
+        worker.kill()
+        await connection.close()
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Unavailable")
+    assert "could not be finished in 2 s" in last["reason"]
+    assert len(await flow.indexed()) == 1, "it is done again"
+
+
+async def test_a_worker_finishes_what_it_has_and_ends(flow: Flow, tmp_path: Path) -> None:
+    worker = stages.Worker("enricher", flow.settings.model_copy(update={"batch_records": 50}), tmp_path)
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+        await stages.put_detections(flow.publisher, [flow.detection(number) for number in range(500)])
+        os.kill(worker.pid, signal.SIGTERM)
+        await ended(worker)
+    finally:
+        worker.kill()
+    assert worker.returncode == 0
+    assert worker.lines()[-1]["event"] == "stopped"
+    written = len(await flow.sightings.records())
+    done = sum((await stages.committed(flow.kafka.bootstrap, ENRICHER)).values())
+    await flow.enriched()
+    assert len(await flow.sightings.records()) == 500, "nothing was written that was not committed"
+    assert sum((await stages.committed(flow.kafka.bootstrap, ENRICHER)).values()) - done == 500 - written
+
+
+@pytest_asyncio.fixture
+async def own_kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
+    """A broker of this test's own, since it freezes it."""
+    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
+    try:
+        await make_topics(kafka.bootstrap)
+        yield kafka
+    finally:
+        os.kill(kafka.pid, signal.SIGCONT)
+        await asyncio.to_thread(kafka.stop)
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+async def test_a_broker_that_says_nothing_keeps_no_worker_from_ending(
+    own_kafka: Kafka, tmp_path: Path, transactions: bool
+) -> None:
+    settings = stages.settings(
+        own_kafka.bootstrap, drain_s=DRAIN_S, log_level="debug", batch_records=20, enricher_transactions=transactions
+    )
+    worker = stages.Worker("enricher", settings, tmp_path)
+    try:
+        async with KafkaPublisher(own_kafka.bootstrap, timeout_s=60) as publisher:
+            await stages.put_cameras(publisher, camera("frozen")[0])
+            await asyncio.to_thread(worker.wait_until_ready)
+            items = [detection(number, **lately(number), camera_id="frozen") for number in range(2000)]
+            await stages.put_detections(publisher, items)
+            await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it is in the middle")
+            os.kill(own_kafka.pid, signal.SIGSTOP)
+            os.kill(worker.pid, signal.SIGTERM)
+            await ended(worker)
+            os.kill(own_kafka.pid, signal.SIGCONT)
+    finally:
+        worker.kill()
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert last["event"] == "failed"
+    assert "could not be finished in 2 s" in last["reason"]
+
+
+async def test_a_worker_that_is_killed_and_started_again_is_back_at_once(flow: Flow, tmp_path: Path) -> None:
+    """Static membership: it does not wait for its own session to end (30 s here, and 20 s are four times 5 s)."""
+    settings = flow.settings.model_copy(update={"session_timeout_s": 30.0})
+    first = stages.Worker("enricher", settings, tmp_path / "first")
+    await asyncio.to_thread(first.wait_until_ready)
+    await stages.put_detections(flow.publisher, [flow.detection(0)])
+    await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+    first.kill()
+    await stages.put_detections(flow.publisher, [flow.detection(number) for number in range(1, 20)])
+    second = stages.Worker("enricher", settings, tmp_path / "second")
+    try:
+
+        async def back() -> bool:
+            return await stages.lag(flow.kafka.bootstrap, ENRICHER) == 0
+
+        await until_async(back, "it has committed its first batch", 20)
+    finally:
+        second.stop()
+    assert second.returncode == 0
+
+
+async def test_of_two_workers_of_one_name_one_ends_and_says_why(flow: Flow, tmp_path: Path) -> None:
+    settings = flow.settings.model_copy(update={"batch_records": 5})
+    workers = [stages.Worker("enricher", settings, tmp_path / str(number)) for number in range(2)]
+    try:
+        numbers = iter(range(10**6))
+
+        async def one_has_ended() -> bool:
+            await stages.put_detections(flow.publisher, [flow.detection(next(numbers)) for _ in range(50)])
+            return any(worker.returncode is not None for worker in workers)
+
+        await until_async(one_has_ended, "one has ended", 120)
+        over = [worker for worker in workers if worker.returncode is not None]
+        assert [worker.returncode for worker in over] == [1]
+        last = over[0].lines()[-1]
+        assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Misconfigured")
+        assert "PLATETRAIL_INSTANCE" in last["reason"]
+        await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+    finally:
+        for worker in workers:
+            worker.stop()
