@@ -123,7 +123,7 @@ def main() -> None:
     except (ChildError, Failed) as error:
         failure = str(error)
     if cases:
-        say(f"\nthe repetition in the middle:\n{found.summary()}\n{found.yardstick()}")
+        say(f"\nthe repetition in the middle:\n{found.summary()}\n{found.yardstick()}{found.by_cpu()}")
         say(f"{table(cases)}\n{lines(cases)}")
     if failure:
         raise SystemExit(failure)

@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from ingest.adapters import sql
 from ingest.adapters.batches import FETCH_WAIT_MS
 from ingest.adapters.kafka import BATCH_BYTES
-from ingest.rows import COLUMNS
+from ingest.adapters.postgres import SightingIndex
+from ingest.rows import COLUMNS, Row
 from schemas import topics
 from schemas.detections import Attribute, Detection
-from schemas.plate import plate_key
 from tests.bench.ingest.children import Gate, run
 
 TOPIC: Final = "bench-bare"
@@ -30,14 +30,7 @@ TOPIC: Final = "bench-bare"
 FETCH_BYTES: Final = 4 * 1024 * 1024
 BATCHES_AT_HAND: Final = 20
 TABLE: Final = "sighting"
-BARE_COLUMNS: Final = (
-    "pass_id", "captured_at", "plate_key", "revision", "plate", "owner", "region", "camera_id", "latitude", "longitude",
-    "timezone", "clock_uncertainty_s", "skew_s", "received_at", "plate_raw", "plate_confidence", "candidates", "make",
-    "make_confidence", "colour", "colour_confidence", "body", "body_confidence", "lane", "normaliser_version",
-)  # fmt: skip
-
-
-Kind = Literal["decode", "forward", "index", "copy", "upsert", "enrich"]
+Kind = Literal["decode", "forward", "index", "copy", "upsert", "write", "enrich"]
 
 
 class Do(msgspec.Struct, kw_only=True):
@@ -57,7 +50,7 @@ class Do(msgspec.Struct, kw_only=True):
     target: str = ""
 
 
-Rows = Sequence[tuple[object, ...]]
+Rows = Sequence[Row]
 
 
 async def decode(do: Do, gate: Gate) -> None:
@@ -90,11 +83,10 @@ async def forward(do: Do, gate: Gate) -> None:
 async def index(do: Do, gate: Gate) -> None:
     """Read, decode, and write every batch to the index as the indexer does; then commit."""
     decoded = msgspec.json.Decoder(Detection).decode
-    async with _consumer(do) as consumer, _connection(do) as connection:
+    async with _consumer(do) as consumer, _index(do) as written:
         await gate.opens()
         async for found in _batches(do, consumer, TOPIC):
-            rows = [_row(decoded(record.value)) for records in found.values() for record in records]
-            await _upsert(connection, rows, BARE_COLUMNS)
+            await written.write([_row(decoded(record.value)) for records in found.values() for record in records])
             await consumer.commit({at: records[-1].offset + 1 for at, records in found.items()})
         gate.closes()
 
@@ -114,7 +106,14 @@ async def upsert(do: Do, gate: Gate) -> None:
     """Rows that are ready, copied into a temporary table and inserted if absent, a batch a transaction."""
     async with _connection(do) as connection:
         await gate.opens()
-        gate.closes(await _timed(do, lambda rows: _upsert(connection, rows, COLUMNS)))
+        gate.closes(await _timed(do, lambda rows: _upsert(connection, rows)))
+
+
+async def write(do: Do, gate: Gate) -> None:
+    """Rows that are ready, written by the indexer's own code."""
+    async with _index(do) as written:
+        await gate.opens()
+        gate.closes(await _timed(do, written.write))
 
 
 async def _timed(do: Do, write: Any) -> float:
@@ -127,19 +126,20 @@ async def _timed(do: Do, write: Any) -> float:
     return taken
 
 
-async def _upsert(connection: Any, rows: Rows, columns: Sequence[str]) -> None:
+async def _upsert(connection: Any, rows: Rows) -> None:
     async with connection.transaction():
-        await connection.copy_records_to_table("fresh", schema_name="pg_temp", columns=columns, records=rows)
+        await connection.copy_records_to_table("fresh", schema_name="pg_temp", columns=COLUMNS, records=rows)
         await connection.fetch(sql.INSERT_FRESH)
 
 
-def _row(read: Detection) -> tuple[object, ...]:
+def _row(read: Detection) -> Row:
     """Return a row as wide as a sighting's, with nothing looked up, checked or normalised."""
     plate = read.plate_raw or "~"
-    return (
-        read.event_id, read.captured_at, plate_key(plate), 0, plate, read.owner, read.region, read.camera_id,
-        37.0, -109.0, "America/Denver", 2.0, 0.3, read.received_at, read.plate_raw, read.plate_confidence,
-        msgspec.json.encode(read.candidates), *_pair(read.make), *_pair(read.colour), *_pair(read.body), read.lane, 1,
+    return Row(
+        read.event_id, read.captured_at, plate, 0, None, plate, read.owner, read.region, read.camera_id, 37.0, -109.0,
+        "America/Denver", 2.0, 0.3, read.received_at, read.plate_raw, read.plate_confidence, None,
+        msgspec.json.encode(read.candidates), *_pair(read.make), None, None, *_pair(read.colour), *_pair(read.body),
+        None, read.lane, None, 1, None, None,
     )  # fmt: skip
 
 
@@ -211,8 +211,18 @@ async def _connection(do: Do) -> AsyncIterator[Any]:
         await connection.close()
 
 
+@asynccontextmanager
+async def _index(do: Do) -> AsyncIterator[SightingIndex]:
+    index = SightingIndex(do.url)
+    await index.start()
+    try:
+        yield index
+    finally:
+        await index.stop()
+
+
 def write_rows(file: Path, batches: Iterable[Rows]) -> None:
-    """Keep rows for `copy` and `upsert`, batch by batch."""
+    """Keep rows for those that have them ready, batch by batch."""
     with file.open("wb") as out:
         for rows in batches:
             pickle.dump(rows, out, protocol=pickle.HIGHEST_PROTOCOL)
@@ -236,6 +246,7 @@ KINDS: Final[dict[Kind, Callable[[Do, Gate], Awaitable[None]]]] = {
     "index": index,
     "copy": copy,
     "upsert": upsert,
+    "write": write,
 }
 
 

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.enrich import enrich
-from ingest.rows import rows
+from ingest.rows import Row, rows
 from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.detections import Attribute, Candidate, Detection, event_id
@@ -140,13 +140,13 @@ def _again(read: Detection, at: datetime, dice: random.Random) -> Detection:
     )
 
 
-def row_batches(where: Sequence[Camera], made: Made, size: int) -> Iterator[list[tuple[object, ...]]]:
+def row_batches(where: Sequence[Camera], made: Made, size: int) -> Iterator[list[Row]]:
     """Yield the rows of a load's reads, each read a row of its own, in batches."""
     known = {one.camera_id: one for one in where}
     reads = (read for _, read in detections(where, made.reads, made.ends, made.first))
     while batch := list(islice(reads, size)):
         sightings = [one for one in enrich(known, OwnerRules(), made.ends, batch) if isinstance(one, Sighting)]
-        yield [row.values for row in rows(sightings)]
+        yield rows(sightings)
 
 
 async def append_some(bootstrap: str, where: Sequence[Camera], made: Made, reads: int, topic: str) -> None:
