@@ -69,6 +69,13 @@ def database(name: str) -> Iterator[str]:
     yield f"grant temporary on database {name} to platetrail_ingest"
 
 
+WITHIN: Final = (
+    "revoke execute on function pg_catalog.lo_creat(integer) from public",
+    "revoke execute on function pg_catalog.lo_create(oid) from public",
+    "revoke execute on function pg_catalog.lo_from_bytea(oid, bytea) from public",
+)
+"""SQL for the superuser in the new database: whoever can log in could otherwise leave large objects, of any size."""
+
 INSTALLED: Final = "PT409"
 """The SQLSTATE of `refuse_others`."""
 

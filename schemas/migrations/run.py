@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection, pool, text
+from sqlalchemy import Connection, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 HISTORY_SCHEMA: Final = "registry_history"
@@ -50,15 +50,15 @@ async def upgrade(url: str, revision: str = "head") -> None:
         await engine.dispose()
 
 
-async def administer(url: str, statements: Iterable[str]) -> None:
-    """Run statements at a PostgreSQL URL of a superuser, up to the first that fails.
+async def administer(url: str, statements: Iterable[str], database: str = "") -> None:
+    """Run statements at a PostgreSQL URL of a superuser, in another database than its own if one is named.
 
+    Ends with the first that fails.
     Each text is a transaction. Raises what asyncpg and SQLAlchemy raise, whose texts may hold a password.
     """
+    place = make_url(url).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(
-        url.replace("postgresql://", "postgresql+asyncpg://", 1),
-        poolclass=pool.NullPool,
-        isolation_level="AUTOCOMMIT",
+        place.set(database=database) if database else place, poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"
     )
     try:
         async with engine.connect() as connection:

@@ -56,6 +56,8 @@ def init(
     except ValueError as error:
         raise Failure(str(error), USAGE) from None
     _run("the roles were not made" if roles_only else "the database was not made", administer(url, statements))
+    if not roles_only:
+        _run("the database was made, but not closed", administer(url, roles.WITHIN, database))
     made = "Roles" if roles_only else f"Roles and database {database}"
     Console(stderr=True, soft_wrap=True).print(f"{made} are made; the passwords are in {passwords}.", markup=False)
 

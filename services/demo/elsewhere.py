@@ -63,15 +63,16 @@ class Cluster:
         Raises Failure if the server does not answer, refuses, or holds an installation, whose passwords would change.
         """
         self._run(roles.refuse_others(PREFIX), *roles.statements(self._passwords), *roles.database(database))
+        self._run(*roles.WITHIN, database=database)
 
     def drop(self, database: str) -> None:
         """Drop the database, and the sessions in it; nothing if it does not exist. Raises Failure."""
         self._run(roles.drop_database(database))
 
-    def _run(self, *statements: str) -> None:
+    def _run(self, *statements: str, database: str = "") -> None:
         """Run statements as the superuser. An error is named by types and SQLSTATE: its text may hold a password."""
         try:
-            asyncio.run(_administer(self._superuser_url, statements))
+            asyncio.run(_administer(self._superuser_url, statements, database))
         except Exception as error:  # noqa: BLE001 - drivers raise what they like; all of it means the same here
             said = exception_names(error)
             if roles.INSTALLED in said:
@@ -79,6 +80,6 @@ class Cluster:
             raise Failure(f"the server of {SUPERUSER_VARIABLE} does not do it: {said}", UNAVAILABLE) from None
 
 
-async def _administer(url: str, statements: Iterable[str]) -> None:
+async def _administer(url: str, statements: Iterable[str], database: str) -> None:
     parts = urlsplit(url)
-    await administer(parts._replace(scheme="postgresql").geturl(), statements)
+    await administer(parts._replace(scheme="postgresql").geturl(), statements, database)

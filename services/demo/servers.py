@@ -92,3 +92,4 @@ class _Own:
     def prepare(self, database: str) -> None:
         self._postgres.administer(roles.statements(self._passwords))
         self._postgres.administer(roles.database(database))
+        self._postgres.administer(roles.WITHIN, database)

@@ -90,3 +90,23 @@ async def test_one_roles_password_opens_no_other_role(postgres: Postgres, databa
     stolen = database.url(role).replace(f"//{role}:", f"//{other}:")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(stolen)
+
+
+@pytest.mark.parametrize("role", LOGINS)
+@pytest.mark.parametrize(
+    "making",
+    [
+        "select lo_creat(-1)",
+        "select lo_create(0)",
+        "select lo_from_bytea(0, 'kept')",
+        "select lo_import('/etc/hostname')",
+    ],
+)
+async def test_nobody_keeps_anything_in_large_objects(database: Database, role: str, making: str) -> None:
+    """They are no table: no right of ours would bound them, and no purge would find them."""
+    connection = await asyncpg.connect(database.url(role))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(making)
+    finally:
+        await connection.close()

@@ -344,6 +344,7 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
         migrated = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url)
         assert migrated.returncode == 0, migrated.stderr
     connection = await asyncpg.connect(url)
+    assert not await connection.fetchval("select has_function_privilege('public', 'lo_create(oid)', 'execute')")
     assert await connection.fetchval("select count(*) from pg_tables where schemaname = 'audit'") > 3
     await connection.close()
     refused = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url.replace("@", "x@"))

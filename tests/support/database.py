@@ -43,6 +43,7 @@ def fresh(postgres: Postgres, *, migrated: bool = True) -> Database:
     """Make a new database, with the schema unless `migrated` is false. Not from inside a running event loop."""
     database = Database(f"fresh_{next(_numbers)}", postgres)
     postgres.administer(roles.database(database.name))
+    postgres.administer(roles.WITHIN, database.name)
     if migrated:
         asyncio.run(upgrade(database.url(roles.MIGRATE)))
     return database
