@@ -1,7 +1,7 @@
-"""The stages as services of Faust apps. This is the only module that knows Faust.
+"""The stages as services of Faust apps, and agents for events of low rate. This is the only module that knows Faust.
 
-Nothing is an agent yet: an agent loses the event on which it raises, so each one has to catch everything itself, and
-the streams of low rate that agents are for (hits, reviews) do not exist so far.
+An agent of Faust's loses the event on which it raises, and takes one event after another, two hundred times slower than
+a batch stage. So agents are for streams that people could read along, and `run_agent` catches everything for them.
 """
 
 import asyncio
@@ -21,15 +21,41 @@ LET_GO_S: Final = 10.0
 _LOG: Final = structlog.get_logger()
 
 
+STOP_S: Final = 10.0
+"""How long an agent's app may take to commit, and to let go of the broker: without one it would take for ever."""
+
+COMMIT_S: Final = 1.0
+"""How often an agent's app commits: what a kill makes it do again is the events of so long."""
+
+Event = bytes | None
+"""What an agent is given: a record's value as it stands in the topic."""
+
+
 class _App(faust.App):
-    """A Faust app without a consumer, a web server, tables, or a folder for them."""
+    """A Faust app without a web server, tables, or a folder for them."""
+
+    def _create_directories(self) -> None:
+        """Make none: there are no tables."""
+
+
+class _StageApp(_App):
+    """One without a consumer, too."""
 
     # No consumer group of Faust's own: it would be waited for at start, for a whole session after a kill, and would
     # leave a topic behind that nobody declared. The constructor takes no such argument (it ignores it).
     producer_only = True
 
-    def _create_directories(self) -> None:
-        """Make none: there are no tables."""
+
+class _Raw(faust.Schema[Any, Any]):
+    """Records as they are. Faust's own way loses one that it cannot decode, and logs what is in it."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> Any:
+        """Return the key's bytes."""
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:
+        """Return the value's bytes, or None where there is none."""
+        return message.value
 
 
 async def run(
@@ -48,7 +74,7 @@ async def run(
     """
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     broker = Broker.of(broker)
-    app = _app(name, broker)
+    app = _StageApp(**_settings(name, broker))
     app.service(_service(work, stop, ended))
     try:
         await app.start()
@@ -69,16 +95,147 @@ async def _end(app: faust.App) -> None:
         stopping.result()
 
 
-def _app(name: str, broker: Broker) -> _App:
-    return _App(
-        f"platetrail-{name}",
-        broker=[f"kafka://{address}" for address in broker.bootstrap.split(",")],
-        broker_credentials=_credentials(broker),
-        web_enabled=False,  # its server has no authentication
-        worker_redirect_stdouts=False,
-        stream_wait_empty=True,
-        autodiscover=False,
-    )
+Take = Callable[[Event], Awaitable[None]]
+SetAside = Callable[[Event, Exception], Awaitable[None]]
+
+
+async def run_agent(
+    name: str,
+    broker: Broker | str,
+    topic: str,
+    take: Take,
+    set_aside: SetAside,
+    stop: asyncio.Event,
+    *,
+    instance: str,
+    session_timeout_s: float = 30.0,
+    join_s: float = 120.0,
+    ready: Callable[[], None] = lambda: None,
+    left_behind: Callable[[], None] = lambda: None,
+) -> None:
+    """Give every record of a topic to `take`, one after another, until `stop` is set; each at least once.
+
+    A record on which it raises goes to `set_aside`, and the next one is taken. The offset moves past a record after
+    either returned. If `set_aside` raises, too, this does, and whoever starts again is given the record again. The
+    topic must exist. `ready` is called when the group has given this worker its partitions, of which there may be none.
+
+    Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, or if Faust gives
+    up by itself. Signals are the caller's. `left_behind` is called if Faust could not be stopped in `STOP_S`, which
+    happens without a broker: its thread keeps the process from ending in any other way than at once.
+    """
+    broker = Broker.of(broker)
+    app = _App(**_settings(name, broker), **_group(name, instance, session_timeout_s))
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    app.agent(app.topic(topic, schema=_Raw()), name=name)(_agent(take, set_aside, ended))
+    started = asyncio.create_task(_joined(app, ready))
+    try:
+        await _first(started, ended, stop, limit_s=join_s)
+        if not (started.done() or stop.is_set()):
+            raise Unavailable("the broker takes nobody into the group")
+        await _first(app.wait_until_stopped(), ended, stop)
+        if not stop.is_set():
+            raise Unavailable("the agent's consumer has ended; what was not committed will be done again")
+    except KafkaConnectionError as error:
+        raise broker.unreachable(error) from None
+    finally:
+        started.cancel()
+        await asyncio.wait({started})
+        # An event that could not be done will not be done by waiting for it either.
+        app.conf.stream_wait_empty = not ended.done()
+        if not await _stopped(app):
+            left_behind()
+
+
+async def _joined(app: _App, ready: Callable[[], None]) -> None:
+    """Start an app, and return once its group has given it partitions."""
+    joined = asyncio.Event()
+
+    async def assigned(_: Any, /, *given: Any, **__: Any) -> None:
+        structlog.get_logger().info("assigned", partitions=sorted(at.partition for at in given[0]))
+        joined.set()
+        ready()
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    await app.start()
+    await joined.wait()
+
+
+def _agent(take: Take, set_aside: SetAside, ended: asyncio.Future[None]) -> Callable[[Any], Awaitable[None]]:
+    async def agent(stream: Any) -> None:
+        # Without noack(), an event counts as done when the loop is left in any way, by an exception, too.
+        async for event in stream.noack().events():
+            try:
+                await _given(event.message.value, take, set_aside)
+            except Exception as error:  # noqa: BLE001 - it is raised again where the process ends
+                if not ended.done():
+                    ended.set_exception(error)
+                # Never on to the next event: once that were done, Faust would commit past this one, too.
+                await asyncio.Event().wait()
+            await stream.ack(event)
+
+    return agent
+
+
+async def _given(value: Event, take: Take, set_aside: SetAside) -> None:
+    try:
+        await take(value)
+    except Exception as error:  # noqa: BLE001 - one event must not stop all others
+        await set_aside(value, error)
+
+
+async def _first(*awaited: Any, limit_s: float | None = None) -> None:
+    """Return once one of these has happened, or the time is up. Raises what the one that happened raised."""
+    tasks = [asyncio.ensure_future(one.wait() if isinstance(one, asyncio.Event) else one) for one in awaited]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task, one in zip(tasks, awaited, strict=True):
+            if task is not one:
+                task.cancel()
+    for task in done:
+        task.result()
+
+
+async def _stopped(app: _App) -> bool:
+    """Stop an app. One that cannot commit would wait for ever, and swallow that it is cancelled: False, then."""
+    stopping = asyncio.create_task(app.stop())
+    await asyncio.wait({stopping}, timeout=STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+        structlog.get_logger().warning("left_behind", reason="the broker did not answer at the end")
+        return False
+    if (error := stopping.exception()) is not None:
+        # Nothing depends on it: what was not committed is done again.
+        structlog.get_logger().warning("left_behind", reason=type(error).__name__)
+    return True
+
+
+def _settings(name: str, broker: Broker) -> dict[str, Any]:
+    return {
+        "id": f"platetrail-{name}",
+        "broker": [f"kafka://{address}" for address in broker.bootstrap.split(",")],
+        "broker_credentials": _credentials(broker),
+        "web_enabled": False,  # its server has no authentication
+        "worker_redirect_stdouts": False,
+        "stream_wait_empty": True,
+        "autodiscover": False,
+    }
+
+
+def _group(name: str, instance: str, session_timeout_s: float) -> dict[str, Any]:
+    return {
+        # A static member has its partitions back at once after a kill, instead of after its session.
+        "consumer_group_instance_id": f"platetrail-{name}-{instance}",
+        "broker_session_timeout": session_timeout_s,
+        "broker_heartbeat_interval": session_timeout_s / 10,
+        "broker_commit_interval": COMMIT_S,
+        "consumer_auto_offset_reset": "earliest",
+        # Partitions are given out by turns; else it would be by Faust's own protocol, which is for tables.
+        "table_standby_replicas": 0,
+        # No topic that nobody declared: neither one to elect a leader, nor any other.
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+    }
 
 
 def _credentials(broker: Broker) -> Any:

@@ -67,6 +67,17 @@ GATEWAY_HELD_BYTES: Final = Metric(
     "platetrail_gateway_held_bytes",
     "Bytes of bodies, and of what was made of them, that the gateway holds at this moment.",
 )
+DEAD_LETTERS: Final = Metric(
+    "platetrail_deadletters_total",
+    "Dead letters since this run of `counting` began to read, by who set them aside and why. After a kill the last"
+    " second's are counted again.",
+    ("stage", "reason"),
+)
+DEAD_LETTERS_UNUSABLE: Final = Metric(
+    "platetrail_deadletters_unusable_total",
+    "Records of the topic of dead letters that are none, by why: undecodable, poisoned (counting itself failed).",
+    ("reason",),
+)
 DEADLETTERS_JUDGED: Final = Metric(
     "platetrail_deadletters_judged_total",
     "Dead letters that operators wanted to put back on the stream, by reason and by what became of them.",

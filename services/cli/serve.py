@@ -45,6 +45,10 @@ SERVICES: Final[dict[str, str]] = {
         Reads PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT, PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_OWNERS_FILE,
         PLATETRAIL_DATABASE_URL (role platetrail_deadletters), PLATETRAIL_TOKEN_PUBLIC_KEY_FILE,
         PLATETRAIL_AUDIT_PUBLIC_KEY_FILE, PLATETRAIL_LOOKUP_KEY_FILE.""",
+    "counting": """Count dead letters by stage and reason, for whoever watches.
+
+        Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_INSTANCE; /healthz, /readyz and /metrics are on
+        PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT.""",
     "inbox": """Carry what camera networks write into topics of their own to the stream, as the gateway would.
 
         Reads PLATETRAIL_KAFKA_BOOTSTRAP, PLATETRAIL_NETWORKS (a JSON list), PLATETRAIL_OWNERS_FILE,

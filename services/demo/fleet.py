@@ -21,6 +21,7 @@ OWNERS_FILE: Final = DEPLOY / "owners.json"
 HTTP: Final = ("gateway", "search", "auditing", "deadletters")
 ORDER: Final = (
     "maintain", "relay", "gateway", "enricher", "indexer", "matcher", "health", "search", "auditing", "deadletters",
+    "counting",
 )  # fmt: skip
 
 ROLES: Final = {
@@ -112,6 +113,7 @@ def environments(folder: Folder, servers: Servers, ports: Mapping[str, int]) -> 
         "indexer": {**stream, **rules},
         "matcher": stream,
         "health": stream,
+        "counting": stream,
         "relay": {**stream, **rules},
         "maintain": {**rules, **having("AUDIT_PUBLIC_KEY_FILE")},
         "search": {

@@ -83,7 +83,7 @@ def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) 
                 assert mapped.is_loopback, (_name(process), connection)
                 ports.setdefault(_name(process), set()).add(connection.laddr.port)
     counted = {name: len(found) for name, found in ports.items()}
-    services = {"gateway": 1, "search": 1, "auditing": 1, "deadletters": 1, "matcher": 1}  # matcher: /metrics, /healthz
+    services = dict.fromkeys(ORDER, 1)
     assert counted == {"java": 2, "postgres": 1, **services}
     urls = running.environment()
     for name in HTTP:

@@ -32,6 +32,7 @@ SOURCES: Mapping[str, str] = {
     "platetrail-enricher": topics.DETECTIONS,
     "platetrail-indexer": topics.SIGHTINGS,
     "platetrail-matcher": topics.EPHEMERAL,
+    "platetrail-counting": topics.DEAD_LETTERS,
 }
 """Each stage's group, and the topic it reads."""
 
@@ -153,16 +154,26 @@ async def committed(bootstrap: str, group: str) -> dict[int, int]:
 async def lag(bootstrap: str, group: str) -> int:
     """Return how many messages a group has not written."""
     done = await committed(bootstrap, group)
+    starts, ends = await _bounds(bootstrap, SOURCES[group])
+    return sum(end - done.get(number, starts[number]) for number, end in ends.items())
+
+
+async def ends(bootstrap: str, topic: str) -> int:
+    """Return how many messages were ever appended to a topic."""
+    return sum((await _bounds(bootstrap, topic))[1].values())
+
+
+async def _bounds(bootstrap: str, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Return the first offset of each partition that can be read, and the one after the last."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
     await consumer.start()
     try:
-        topic = SOURCES[group]
         parts = [TopicPartition(topic, number) for number in range(topics.load(topic).partitions)]
         consumer.assign(parts)
-        ends, starts = await consumer.end_offsets(parts), await consumer.beginning_offsets(parts)
+        starts, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
     finally:
         await consumer.stop()
-    return sum(end - done.get(at.partition, starts[at]) for at, end in ends.items())
+    return {at.partition: one for at, one in starts.items()}, {at.partition: one for at, one in ends.items()}
 
 
 async def until_worked_off(bootstrap: str, group: str, limit_s: float = 120.0) -> None:
