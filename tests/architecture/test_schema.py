@@ -177,6 +177,24 @@ async def test_plate_key_is_in_every_unique_constraint_of_the_sightings(database
     assert [row["extname"] for row in extensions] == ["plpgsql"]
 
 
+async def test_a_trajectory_comes_from_one_index_alone_in_its_order(database: Database) -> None:
+    superuser = await asyncpg.connect(database.superuser_url)
+    try:
+        await superuser.execute("select reads.make_day('2026-06-01'), reads.make_day('2026-06-02')")
+        await superuser.execute("set enable_seqscan = off; set enable_indexscan = off; set enable_bitmapscan = off")
+        await superuser.execute("set enable_sort = off; set enable_incremental_sort = off")
+        plan = await superuser.fetch(
+            "explain (costs off) select pass_id, captured_at, plate, owner, said, crop from reads.sighting "
+            "where plate_key = 'ABC' and (captured_at, pass_id) > ('2026-06-01', gen_random_uuid()) "
+            "order by captured_at, pass_id limit 10"
+        )
+    finally:
+        superuser.terminate()
+    steps = "\n".join(row[0] for row in plan)
+    assert steps.count("Index Only Scan") >= 2
+    assert "Sort" not in steps
+
+
 @pytest.mark.parametrize(
     "text",
     [
