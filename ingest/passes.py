@@ -33,12 +33,14 @@ they were written before.
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 import msgspec
 
+from ingest.cuts import Cuts
 from ingest.errors import SetAside
+from ingest.kept import pack, unpack
 from ingest.votes import agree, graves, is_one_apart, look, named, vote
 from schemas.offsets import Written
 from schemas.sightings import Sighting
@@ -62,7 +64,7 @@ Made = list[Sighting] | Exception
 """What is to be written because of a read, in order; or why it cannot be used: SetAside, or what its vote raised."""
 
 
-class Read(msgspec.Struct, frozen=True, gc=False):
+class Read(NamedTuple):
     """A message in its place: its offset, when the broker appended it (s), and its sighting, None if there is none.
 
     `content` is a number that is the same for two messages of one event id if the camera said the same.
@@ -84,7 +86,7 @@ class State:
             raise ValueError("a pass takes some time, and a cut must not come while the one before is being decided")
         self.window_s = window_s
         self.longest_windows = longest_windows
-        self.partitions: dict[Place, _Partition] = {}
+        self.partitions: dict[Place, Partition] = {}
 
     @property
     def held(self) -> int:
@@ -94,24 +96,25 @@ class State:
 
 def resume(state: State, taken: Mapping[Place, Written]) -> None:
     """Begin anew with these partitions, and no others; nothing is written again of what was written before."""
-    state.partitions = {place: _Partition(state, written) for place, written in taken.items()}
+    state.partitions = {place: Partition(state, written) for place, written in taken.items()}
 
 
 def advance(state: State, batch: Iterable[Read]) -> tuple[State, list[Made]]:
     """Take reads, in order within each partition; return the state, and what becomes of each."""
     outputs: list[Made] = []
     for read in batch:
-        partition = state.partitions.get(read.place)
-        if partition is None:
-            partition = state.partitions[read.place] = _Partition(state, Written(done=0))
-        made = partition.take(read)
+        partition = partition_of(state, read.place)
+        made = partition.take(read.offset, read.appended_s, read.sighting, read.content)
         outputs.append(made if read.offset >= partition.done else [])
     return state, outputs
 
 
-def done_before(state: State) -> dict[Place, int]:
-    """Return the offset of each partition before which everything was worked off before it was taken."""
-    return {place: partition.done for place, partition in state.partitions.items()}
+def partition_of(state: State, place: Place) -> "Partition":
+    """Return what is remembered of a partition: of one that was not taken, from its beginning."""
+    partition = state.partitions.get(place)
+    if partition is None:
+        partition = state.partitions[place] = Partition(state, Written(done=0))
+    return partition
 
 
 def safe_position(state: State, place: Place, idle_s: float = 0.0) -> int | None:
@@ -129,19 +132,16 @@ def written(state: State, place: Place) -> Written | None:
     return None if partition is None or partition.position is None else partition.written()
 
 
-class _Pass:
+class _Pass(msgspec.Struct, gc=False, eq=False):
     """The reads of one pass."""
 
-    __slots__ = ("_known", "captured_at", "former", "key", "lane", "opened_s", "reads")
-
-    def __init__(self, opened_s: float, first: Sighting) -> None:
-        self.opened_s = opened_s
-        self.captured_at = first.captured_at
-        self.key = first.plate_key
-        self.lane = first.lane
-        self.reads = [first]
-        self.former: tuple[str, ...] = ()
-        self._known: _Known | None = None  # made when a read asks for it, and until the next one joins
+    opened_s: float
+    captured_at: datetime
+    key: str
+    lane: int | None
+    reads: list[Sighting]
+    former: tuple[str, ...] = ()
+    known: "_Known | None" = None  # made when a read asks for it, and until the next one joins
 
     def takes(self, sighting: Sighting, appended_s: float, window: timedelta) -> bool:
         if not 0 <= appended_s - self.opened_s <= window.total_seconds():
@@ -155,9 +155,9 @@ class _Pass:
     def _may_be(self, sighting: Sighting) -> bool:
         if not is_one_apart(sighting.plate_key, self.key):  # most are not, and need not be looked into
             return False
-        if self._known is None:
-            self._known = _known(self.reads, self.key)
-        names, looks = self._known
+        if self.known is None:
+            self.known = _known(self.reads, self.key)
+        names, looks = self.known
         open_ = sighting.plate_key in names or self.key in named(sighting)
         return open_ and all(agree(look, sighting) for look in looks)
 
@@ -166,7 +166,7 @@ class _Pass:
             return []
         now = vote([*self.reads, sighting])
         self.reads.append(sighting)
-        self._known = None
+        self.known = None
         if self.lane is None:
             self.lane = now.lane
         if now.plate_key == self.key:
@@ -174,6 +174,10 @@ class _Pass:
         self.former = tuple(key for key in (*self.former, self.key) if key != now.plate_key)
         self.key = now.plate_key
         return [now, *graves(now, self.former)]
+
+
+def _opened(at: float, first: Sighting) -> _Pass:
+    return _Pass(at, first.captured_at, first.plate_key, first.lane, [first])
 
 
 _Known = tuple[frozenset[str], tuple[Sighting, ...]]
@@ -186,37 +190,42 @@ def _known(reads: Sequence[Sighting], key: str) -> _Known:
     return frozenset.intersection(*names) if names else frozenset(), tuple(looks.values())
 
 
-class _Cluster:
-    """Reads that could have met in a pass: at first one, and of most there is never another.
+class _Met(msgspec.Struct, gc=False, eq=False):
+    """Where and when a message was met: `into` leads to its cluster, `content` is that of `Read`.
 
-    `since_s` is when its first read was appended, `last_s` when its last one was, `content` that of the first message.
-    `into` is the cluster that it became part of, `cut_s` when it is cut off (s, -1 if that is not decided), and `held`
-    says that it may have begun before everything that can be read.
+    This and what it leads to is all that is kept of a read, and none of it can hold itself: no garbage collector has
+    to walk it.
     """
 
-    __slots__ = ("_first", "_passes", "content", "cut_s", "held", "into", "last_s", "since_s", "start")
+    met_s: float
+    content: int
+    into: "_Cluster | None"
 
-    def __init__(self, start: int, since_s: float, first: Sighting, content: int, held: bool) -> None:
-        self.start = start
-        self.since_s = self.last_s = since_s
-        self.content = content
-        self.held = held
-        self.cut_s = -1.0
-        self.into: _Cluster | None = None
-        self._first: Sighting | None = first
-        self._passes: list[_Pass] | None = None  # made when a second read comes
+
+class _Cluster(_Met, gc=False, eq=False):
+    """Reads that could have met in a pass; at the same time, where and when the first of them was met.
+
+    `into` is the cluster that it became part of, `cut_s` when it is cut off (s, -1 if that is not decided), and `held`
+    says that it may have begun before everything that can be read. The first read is kept as `event` and `first` until
+    another one comes, packed, since most stay alone; only then the passes (by their opening) are made of it.
+    """
+
+    start: int
+    last_s: float
+    held: bool
+    event: int
+    first: bytes | None
+    cut_s: float = -1.0
+    opened: list[_Pass] | None = None
 
     @property
-    def passes(self) -> "list[_Pass]":
-        """Its passes that are open, or were not long ago, by their opening."""
-        if self._passes is None:
-            first, self._first = self._first, None
-            self._passes = [] if first is None or first.plate is None else [_Pass(self.since_s, first)]
-        return self._passes
-
-    @passes.setter
-    def passes(self, passes: "list[_Pass]") -> None:
-        self._passes = passes
+    def passes(self) -> list[_Pass]:
+        if self.opened is None:
+            self.opened = []
+            if self.first is not None:
+                self.opened.append(_opened(self.met_s, unpack(self.event, self.first)))
+                self.first = None
+        return self.opened
 
 
 def _united(one: _Cluster, other: _Cluster) -> _Cluster:
@@ -226,22 +235,29 @@ def _united(one: _Cluster, other: _Cluster) -> _Cluster:
     oldest.cut_s = max(oldest.cut_s, younger.cut_s)
     oldest.held = oldest.held or younger.held
     both = [*oldest.passes, *younger.passes]
-    oldest.passes = sorted(both, key=lambda one: one.opened_s)[-MAX_PASSES:]
+    oldest.opened = sorted(both, key=lambda one: one.opened_s)[-MAX_PASSES:]
+    younger.opened = None
     return oldest
 
 
-class _Entry(msgspec.Struct, frozen=True, gc=False):
-    """Where a tag was met last, and when, if that was not the first read of a cluster: then it is the cluster itself.
+class _Tags(NamedTuple):
+    """Where tags were met last: event ids as numbers, and a camera's plate keys (`_keys`)."""
 
-    `content` is that of the message, if the tag is an event id.
-    """
-
-    cluster: _Cluster
-    last_s: float
-    content: int
+    events: dict[int, _Met]
+    keys: dict[str, _Met]
 
 
-class _Partition:
+def _keys(read: Sighting) -> Sequence[str]:
+    """Return what a read may be called: its camera's id with each plate key, its own and those it leaves open."""
+    if read.plate is None:
+        return ()
+    prefix = read.camera_id + "\x1f"  # no plate key holds one
+    if not read.candidates:  # nobody else names another key
+        return (prefix + read.plate_key,)
+    return (prefix + read.plate_key, *[prefix + name for name in named(read)])
+
+
+class Partition:
     """One partition's clusters, by tags: what a read is called (event id) and what it may be called (plate keys)."""
 
     def __init__(self, state: State, before: Written) -> None:
@@ -253,106 +269,108 @@ class _Partition:
         self._window_s = state.window_s
         self._window = timedelta(seconds=state.window_s)
         self._now_s = 0.0
-        # Two generations: a tag that was not renewed for a window goes with the older one.
-        self._young: dict[object, _Cluster | _Entry] = {}
-        self._old: dict[object, _Cluster | _Entry] = {}
+        # Two generations: what was not met again for a window goes with the older one.
+        self._young = _Tags({}, {})
+        self._old = _Tags({}, {})
         self._young_since_s = 0.0
         self._clusters: deque[_Cluster] = deque()  # by their start
-        self._cuts = _Cuts(state.longest_windows * state.window_s, state.window_s)
+        self._cuts = Cuts(state.longest_windows * state.window_s, state.window_s)
 
-    def take(self, read: Read) -> Made:
-        at = read.appended_s
-        if self.position is None and read.offset > 0 and not self._is_known:
+    def take(self, offset: int, at: float, sighting: Sighting | None, content: int) -> Made:
+        """Take one read: the parts of `Read`, without its place."""
+        if self.position is None and offset > 0 and not self._is_known:
             self._whole_after_s = at + self._window_s
         self._now_s = at
         if not self._cuts.quiet_from_s <= at < self._cuts.quiet_until_s:
-            self._cuts.tick(read.offset, at)
+            self._cuts.tick(offset, at)
         if abs(at - self._young_since_s) > self._window_s:
             self._next_generation()
-        self.position = read.offset + 1
-        if read.sighting is None:
+        self.position = offset + 1
+        if sighting is None:
             return []
         try:
-            return self._sort_in(read, read.sighting)
+            return self._sort_in(offset, at, sighting, content)
         except Exception as error:  # noqa: BLE001 - a read whose vote raises must not stop all others
             return error
 
-    def _sort_in(self, read: Read, sighting: Sighting) -> Made:
-        at, event = read.appended_s, sighting.pass_id.int
-        known = self._find(event, at)
-        if known is not None:
-            return self._again(known, event, at, read.content)
-        cluster: _Cluster | None = None
-        tags: list[object] = []
-        if sighting.plate is not None:
-            camera, key = sighting.camera_id, sighting.plate_key
-            tags = [(camera, key)]
-            if sighting.candidates:  # nobody else names another key
-                tags += [(camera, name) for name in named(sighting)]
-            for tag in tags:
-                found = self._find(tag, at)
-                if found is not None:
-                    cluster = found if cluster is None or cluster is found else _united(cluster, found)
+    def _sort_in(self, offset: int, at: float, sighting: Sighting, content: int) -> Made:
+        event = sighting.pass_id.int
+        met = self._young.events.get(event) or self._old.events.get(event)
+        if met is not None:
+            known = self._live(met, at)
+            if known is not None:
+                return self._again(known, met, event, at, content)
+        keys = _keys(sighting)
+        cluster = self._cluster(keys, at) if keys else None
         if cluster is None:
-            return self._begin(read, sighting, event, tags)
+            return self._begin(offset, at, sighting, content, keys)
         cluster.last_s = at
-        entry = self._young[event] = _Entry(cluster, at, read.content)
-        for tag in tags:
-            self._young[tag] = entry
+        met = self._young.events[event] = _Met(at, content, cluster)
+        for key in keys:
+            self._young.keys[key] = met
         made = self._into_pass(cluster, at, sighting)
-        return self._hold() if cluster.held else made
+        return self._unless_held(cluster, made)
 
-    def _begin(self, read: Read, sighting: Sighting, event: int, tags: list[object]) -> Made:
-        """Take the first read of a cluster."""
-        at = read.appended_s
+    def _begin(self, offset: int, at: float, sighting: Sighting, content: int, keys: Sequence[str]) -> Made:
+        """Begin a cluster with its first read."""
         held = self._whole_after_s is not None and at <= self._whole_after_s
-        cluster = _Cluster(read.offset, at, sighting, read.content, held)
+        event = sighting.pass_id.int
+        first = pack(sighting) if keys else None
+        cluster = _Cluster(at, content, None, offset, at, held, event, first)
         self._clusters.append(cluster)
-        self._young[event] = cluster
-        for tag in tags:
-            self._young[tag] = cluster
-        return self._hold() if held else [sighting]
+        self._young.events[event] = cluster
+        for key in keys:
+            self._young.keys[key] = cluster
+        return self._unless_held(cluster, [sighting])
 
-    def _hold(self) -> Made:
-        self.held += 1
-        return []
+    def _unless_held(self, cluster: _Cluster, made: Made) -> Made:
+        if cluster.held:
+            self.held += 1
+            return []
+        return made
 
-    def _again(self, known: _Cluster, event: object, at: float, content: int) -> Made:
-        first = self._young.get(event) or self._old[event]
+    def _again(self, known: _Cluster, met: _Met, event: int, at: float, content: int) -> Made:
         known.last_s = at
-        self._young[event] = _Entry(known, at, first.content)
-        return [] if content == first.content else SetAside("conflicting_resend")
+        self._young.events[event] = _Met(at, met.content, known)
+        return [] if content == met.content else SetAside("conflicting_resend")
 
     def _into_pass(self, cluster: _Cluster, at: float, sighting: Sighting) -> list[Sighting]:
-        if sighting.plate is None:
-            return [sighting]
-        if cluster.passes:
-            if abs(at - cluster.passes[0].opened_s) > self._window_s:
-                cluster.passes = [one for one in cluster.passes if abs(at - one.opened_s) <= self._window_s]
-            for one in cluster.passes:
+        passes = cluster.passes
+        if passes:
+            if abs(at - passes[0].opened_s) > self._window_s:
+                passes = cluster.opened = [one for one in passes if abs(at - one.opened_s) <= self._window_s]
+            for one in passes:
                 if one.takes(sighting, at, self._window):
                     return one.add(sighting)
-        if len(cluster.passes) < MAX_PASSES:
-            cluster.passes.append(_Pass(at, sighting))
+        if len(passes) < MAX_PASSES:
+            passes.append(_opened(at, sighting))
         return [sighting]
 
-    def _find(self, tag: object, at: float) -> _Cluster | None:
-        found = self._young.get(tag) or self._old.get(tag)
-        if found is None:
-            return None
-        cluster, last_s = (found, found.since_s) if isinstance(found, _Cluster) else (found.cluster, found.last_s)
-        if abs(at - last_s) > self._window_s:
-            return None
-        while cluster.into is not None:
-            cluster = cluster.into
-        if last_s < cluster.cut_s <= at:
-            return None
-        if last_s < self._cuts.line_s <= at:
-            cluster.cut_s = self._cuts.next_s
+    def _cluster(self, keys: Iterable[str], at: float) -> _Cluster | None:
+        """Return the cluster that reads of these keys belong to, made one if it was several; None if there is none."""
+        cluster: _Cluster | None = None
+        for key in keys:
+            met = self._young.keys.get(key) or self._old.keys.get(key)
+            if met is not None and (found := self._live(met, at)) is not None:
+                cluster = found if cluster is None or cluster is found else _united(cluster, found)
         return cluster
 
+    def _live(self, met: _Met, at: float) -> _Cluster | None:
+        """Return the cluster of a message that was met, if one that comes now can belong to it."""
+        if abs(at - met.met_s) > self._window_s:
+            return None
+        last = met
+        while last.into is not None:
+            last = last.into
+        assert isinstance(last, _Cluster)
+        if met.met_s < last.cut_s <= at:
+            return None
+        if met.met_s < self._cuts.line_s <= at:
+            last.cut_s = self._cuts.next_s
+        return last
+
     def _next_generation(self) -> None:
-        self._old, self._young = self._young, {}
+        self._old, self._young = self._young, _Tags({}, {})
         self._young_since_s = self._now_s
         self._clusters = deque(cluster for cluster in self._clusters if self._is_live(cluster))
 
@@ -370,40 +388,3 @@ class _Partition:
         while self._clusters and not self._is_live(self._clusters[0]):
             self._clusters.popleft()
         return self._cuts.before(self._clusters[0].start if self._clusters else end)
-
-
-class _Cuts:
-    """Where clusters are cut off, and what must be read to know it.
-
-    A cluster is cut at a multiple of the cell's length (`next_s`) if two of its reads that were joined lie on both
-    sides of the point one window before (`line_s`): each that reaches further back than that has such a pair.
-    """
-
-    def __init__(self, cell_s: float, window_s: float) -> None:
-        self.next_s = 0.0
-        self.line_s = 0.0
-        self.quiet_from_s = 0.0
-        self.quiet_until_s = 0.0
-        self._cell_s, self._window_s = cell_s, window_s
-        self._cell = -1
-        self._mark: int | None = None
-        self._marks: list[tuple[int, int]] = []
-
-    def tick(self, offset: int, at: float) -> None:
-        """Take note of a read; of one in the quiet time there is nothing to note."""
-        cell = int(at // self._cell_s)
-        if cell != self._cell:
-            self.next_s = (cell + 1) * self._cell_s
-            self.line_s = self.next_s - self._window_s
-            if self._mark is not None:
-                self._marks.append((self._mark, offset))
-            self._cell, self._mark = cell, None
-        if self._mark is None and at >= self.line_s - self._window_s:
-            self._mark = offset
-        self.quiet_from_s = cell * self._cell_s
-        self.quiet_until_s = self.next_s if self._mark is not None else self.line_s - self._window_s
-
-    def before(self, start: int) -> int:
-        """Return an offset not after `start` from which all cuts that matter come out the same."""
-        self._marks = [(mark, end) for mark, end in self._marks if start < end]
-        return min((start, *(mark for mark, _ in self._marks)))

@@ -38,10 +38,10 @@ def named(read: Sighting) -> tuple[str, ...]:
         if confidence >= LOW_CONFIDENCE and confidence >= LOW_CONFIDENCE * (confidence + candidate.confidence):
             continue
         text = normal_form(candidate.plate)
-        if text is None or len(text) != len(plate):
+        if text is None or text == plate or len(text) != len(plate):
             continue
         key = plate_key(text)
-        if key != read.plate_key and is_one_apart(key, read.plate_key) and key not in found:
+        if is_one_apart(key, read.plate_key) and key not in found:
             found.append(key)
     return tuple(found)
 
@@ -76,15 +76,14 @@ def vote(reads: Sequence[Sighting]) -> Sighting:
     plate = _plate(reads)
     region = _best_region(reads)
     confidence = _confidence(plate, reads)
-    # The picture of the read that is believed; else of the surest one, which shows the same plate.
-    shown = sorted(_by_confidence(reads), key=lambda read: read.plate != plate)
-    text = next((read.plate_raw for read in _by_confidence(reads) if read.plate == plate), None)
+    ranked = sorted(reads, key=_surest_first)
+    alike = [read for read in ranked if read.plate == plate]
     return replace(
         first,
         revision=len(reads) - 1,
         plate=plate,
         plate_key=plate_key(plate),
-        plate_raw=text,
+        plate_raw=alike[0].plate_raw if alike else None,
         plate_confidence=confidence,
         candidates=_candidates(reads),
         region=region,
@@ -93,10 +92,11 @@ def vote(reads: Sequence[Sighting]) -> Sighting:
         model=_best([read.model for read in reads]),
         colour=_best([read.colour for read in reads]),
         body=_best([read.body for read in reads]),
-        heading_deg=next((read.heading_deg for read in reads if read.heading_deg is not None), None),
-        lane=next((read.lane for read in reads if read.lane is not None), None),
+        heading_deg=_first([read.heading_deg for read in reads]),
+        lane=_first([read.lane for read in reads]),
         doubts=_doubts(reads, plate, confidence),
-        crop=next((read.crop for read in shown if read.crop is not None), None),
+        # The picture of the read that is believed; else of the surest one, which shows the same plate.
+        crop=_first([read.crop for read in (*alike, *ranked)]),
     )
 
 
@@ -139,10 +139,9 @@ def _weights(reads: Sequence[Sighting]) -> list[dict[str, float]]:
 
 
 def _plate(reads: Sequence[Sighting]) -> str:
-    plate = reads[0].plate or ""
-    # No other reading weighs more in a read than the plate itself.
-    if all(read.plate == plate for read in reads):
-        return plate
+    plate = reads[0].plate
+    if plate and all(read.plate == plate for read in reads):
+        return plate  # no read holds another text surer than its own
     # Of equal weights the first wins: the character that the earliest read has.
     return "".join(max(place, key=place.__getitem__) for place in _weights(reads))
 
@@ -156,17 +155,25 @@ def _confidence(plate: str, reads: Sequence[Sighting]) -> float | None:
     return min(1.0, *shares) if shares else None
 
 
-def _by_confidence(reads: Sequence[Sighting]) -> list[Sighting]:
-    return sorted(reads, key=lambda read: -(read.plate_confidence or 0.0))
+def _surest_first(read: Sighting) -> float:
+    return -(read.plate_confidence or 0.0)
 
 
 def _candidates(reads: Sequence[Sighting]) -> tuple[Candidate, ...]:
-    best: dict[str, float] = {}
+    best: dict[str, Candidate] = {}
     for read in reads:
         for candidate in read.candidates:
-            best[candidate.plate] = max(best.get(candidate.plate, 0.0), candidate.confidence)
-    ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
-    return tuple(Candidate(plate=plate, confidence=confidence) for plate, confidence in ranked[:MAX_CANDIDATES])
+            other = best.get(candidate.plate)
+            if candidate.confidence > (0.0 if other is None else other.confidence):
+                best[candidate.plate] = candidate
+            elif other is None:
+                best[candidate.plate] = Candidate(plate=candidate.plate, confidence=0.0)
+    ranked = sorted(best.values(), key=_likeliest_first)
+    return tuple(ranked[:MAX_CANDIDATES])
+
+
+def _likeliest_first(candidate: Candidate) -> tuple[float, str]:
+    return -candidate.confidence, candidate.plate
 
 
 class _Word(Protocol):
@@ -175,10 +182,23 @@ class _Word(Protocol):
 
 
 _W = TypeVar("_W", bound=_Word)
+_V = TypeVar("_V")
 
 
 def _best(words: Sequence[_W | None]) -> _W | None:
-    return max((word for word in words if word is not None), key=lambda word: word.confidence or 0.0, default=None)
+    """Return the surest word, of equally sure ones the first."""
+    best, highest = None, 0.0
+    for word in words:
+        if word is not None and (best is None or (word.confidence or 0.0) > highest):
+            best, highest = word, word.confidence or 0.0
+    return best
+
+
+def _first(values: Sequence[_V | None]) -> _V | None:
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _best_region(reads: Sequence[Sighting]) -> str | None:
@@ -196,6 +216,9 @@ def _region_confidence(region: str | None, reads: Sequence[Sighting]) -> float |
 
 def _doubts(reads: Sequence[Sighting], plate: str, confidence: float | None) -> tuple[StoredDoubt, ...]:
     """Return the doubts of any read, but those about the plate's text only of reads that have it."""
+    doubted = any(read.doubts for read in reads)
+    if not doubted and (confidence is None or confidence >= LOW_CONFIDENCE):
+        return ()
     found = {doubt for read in reads for doubt in read.doubts} - _OF_THE_TEXT
     if confidence is not None and confidence < LOW_CONFIDENCE:
         found.add("low_confidence")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from ingest import passes
-from ingest.passes import Read, State
+from ingest.passes import State
 from ingest.ports import Kept, Message
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
@@ -29,22 +29,23 @@ class Voting:
         outcomes: Sequence[Sighting | DeadLetter | None],
     ) -> list[Sequence[Sighting | DeadLetter] | Exception | None]:
         """See `stage.Memory.advance`."""
-        reads = [
-            Read(
-                (message.topic, message.partition),
-                message.offset,
-                message.timestamp / 1000,
-                outcome if isinstance(outcome, Sighting) else None,
-                content(item) if isinstance(item, Detection) else 0,
-            )
-            for message, item, outcome in zip(messages, items, outcomes, strict=True)
-        ]
-        _, made = passes.advance(self._state, reads)
-        done = passes.done_before(self._state)
-        return [
-            None if read.offset < done[read.place] else ((outcome,) if isinstance(outcome, DeadLetter) else one)
-            for read, outcome, one in zip(reads, outcomes, made, strict=True)
-        ]
+        told: list[Sequence[Sighting | DeadLetter] | Exception | None] = []
+        partition, place = None, ("", -1)
+        stamp, at = -1, 0.0
+        for message, item, outcome in zip(messages, items, outcomes, strict=True):
+            if partition is None or message.partition != place[1] or message.topic != place[0]:
+                place = (message.topic, message.partition)
+                partition = passes.partition_of(self._state, place)
+            if message.timestamp != stamp:  # one number for all reads of a moment
+                stamp, at = message.timestamp, message.timestamp / 1000
+            sighting = outcome if isinstance(outcome, Sighting) else None
+            said = content(item) if isinstance(item, Detection) else 0
+            made = partition.take(message.offset, at, sighting, said)
+            if message.offset < partition.done:
+                told.append(None)
+            else:
+                told.append((outcome,) if isinstance(outcome, DeadLetter) else made)
+        return told
 
     def kept(self, places: Collection[passes.Place], idle_s: Mapping[passes.Place, float]) -> dict[passes.Place, Kept]:
         """See `stage.Memory.kept`."""

@@ -17,7 +17,9 @@ NO_PLATE_PREFIX: Final = "~"
 LOOK_ALIKES: Final[tuple[str, ...]] = ("0OQD", "1IL", "8B", "5S", "2Z", "6G")
 """Groups of characters that readers confuse; the first of each group represents it in a plate key."""
 
-_FOLD: Final = str.maketrans({char: group[0] for group in LOOK_ALIKES for char in group})
+_FOLD: Final = bytes.maketrans(
+    "".join(LOOK_ALIKES).encode(), "".join(group[0] * len(group) for group in LOOK_ALIKES).encode()
+)
 
 # Letters of other alphabets that look exactly like Latin capitals: cameras with a multi-language reader send them
 # for ordinary plates. NFKC does not touch them, since they are different letters.
@@ -57,7 +59,8 @@ def normalise(raw: str | None) -> str | None:
 
 def plate_key(plate: str) -> str:
     """Return the plate key of a plate in normal form: look-alikes folded to one representative each."""
-    return plate.translate(_FOLD)
+    # As bytes: in a third of the time. Bytes of other letters than A-Z are left alone.
+    return plate.encode(errors="surrogatepass").translate(_FOLD).decode(errors="surrogatepass")
 
 
 def no_plate_key(camera_id: str) -> str:

@@ -50,7 +50,7 @@ def decode(data: bytes, shape: type[T]) -> T:
         if not _is_current(data, shape) and _ENVELOPE.decode(data).v > VERSIONS[shape]:
             raise Undecodable("written by a later version")
         value: T = _DECODERS[shape].decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # The message of a decode error can quote the value it met.
         raise Undecodable(f"not a {shape.__name__}: {type(error).__name__}") from None
     return value

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import passes
+from ingest.errors import SetAside
 from ingest.passes import Made, Place, Read, State, advance, resume, safe_position
 from ingest.rows import Row, rows
 from schemas.detections import Candidate, event_id
@@ -18,6 +19,7 @@ from schemas.offsets import Written
 from schemas.plate import plate_key
 from schemas.sightings import Sighting, Trait
 from tests.support.detections import sighting
+from tests.support.plain_passes import Plain
 
 WINDOW_S = 30.0
 CUTS = 5
@@ -214,6 +216,16 @@ def test_a_restart_makes_nothing_that_one_worker_would_not_have_made(
         (one.pass_id, one.plate_key, one.revision) for one in once
     }
     assert all(one in once for one in group.published)
+
+
+@settings(max_examples=400, deadline=None)
+@given(stream=streams)
+def test_passes_are_what_they_are_in_the_plainest_words(stream: tuple[int, list[Drawn]]) -> None:
+    for reads in log_of(stream).values():
+        told = [read._replace(content=number % 2) for number, read in enumerate(reads)]
+        made = advance(State(WINDOW_S, CUTS), told)[1]
+        for fast, plain in zip(made, Plain(WINDOW_S, CUTS).advance(told), strict=True):
+            assert fast == plain or (isinstance(fast, SetAside) and isinstance(plain, SetAside))
 
 
 @settings(max_examples=200, deadline=None)

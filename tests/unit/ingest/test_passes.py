@@ -9,7 +9,7 @@ import pytest
 
 from ingest import passes
 from ingest.errors import SetAside
-from ingest.passes import MAX_READS, Made, Read, State, advance, done_before, resume, safe_position, written
+from ingest.passes import MAX_READS, Made, Read, State, advance, partition_of, resume, safe_position, written
 from ingest.votes import named, vote
 from schemas.detections import Candidate, Crop
 from schemas.offsets import Written
@@ -281,4 +281,4 @@ def test_what_was_done_before_is_read_again_and_not_written_again() -> None:
     assert [len(one) for one in lists(made)] == [0, 0, 1]
     [now] = lists(made)[2]
     assert (now.pass_id, now.revision) == (reads[0].pass_id, 2)
-    assert done_before(state)[PLACE] == 2
+    assert partition_of(state, PLACE).done == 2
