@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -120,6 +120,12 @@ async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "") 
     members takes offsets from nobody else.
     """
     topic = topic or SOURCES[group]
+    await _commit_as_member(bootstrap, group, topic, lambda ends: {at: end + beyond for at, end in ends.items()})
+
+
+async def _commit_as_member(
+    bootstrap: str, group: str, topic: str, marks: Callable[[dict[int, int]], dict[int, int]]
+) -> None:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=group, group_instance_id=f"{group}-1", enable_auto_commit=False
     )
@@ -132,9 +138,15 @@ async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "") 
     try:
         await until_async(whole, "one member has all partitions")
         ends = await consumer.end_offsets(list(consumer.assignment()))
-        await consumer.commit({at: end + beyond for at, end in ends.items()})
+        marked = marks({at.partition: end for at, end in ends.items()})
+        await consumer.commit({TopicPartition(topic, partition): offset for partition, offset in marked.items()})
     finally:
         await consumer.stop()
+
+
+async def rewind(bootstrap: str, group: str, offsets_: Mapping[int, int]) -> None:
+    """Move a group back to these offsets of its topic, as its member `1` (see `move`)."""
+    await _commit_as_member(bootstrap, group, SOURCES[group], lambda ends: {**dict.fromkeys(ends, 0), **offsets_})
 
 
 async def committed(bootstrap: str, group: str) -> dict[int, int]:
