@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -11,6 +11,21 @@ from ingest.errors import PublishError
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter, Reason
 from schemas.offsets import Written
+
+
+class TracedRecord(tuple[bytes, bytes]):
+    """A (key, value) record that goes out with the trace of what it was made of, as W3C Trace Context writes it.
+
+    Most records are plain tuples: only what belongs to a sampled request is one of these.
+    """
+
+    traceparent: bytes
+
+    def __new__(cls, key: bytes, value: bytes, traceparent: bytes) -> "TracedRecord":
+        """Return a record with its trace."""
+        self = super().__new__(cls, (key, value))
+        self.traceparent = traceparent
+        return self
 
 
 class Publisher(Protocol):
@@ -128,6 +143,11 @@ class Message(Protocol):
         """Its bytes; None is a tombstone."""
         ...
 
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """What stands beside key and value; nearly always nothing."""
+        ...
+
 
 Place = tuple[str, int]
 """A topic and its partition."""
@@ -215,6 +235,28 @@ class Sink(Protocol[Item]):
         ...
 
 
+@runtime_checkable
+class TracedSink(Protocol[Item]):
+    """A Sink that can pass traces on."""
+
+    async def write_traced(self, items: Sequence[Item], traces: Mapping[int, bytes]) -> None:
+        """Write items as `Sink.write` does; those at these places go out with a trace each."""
+        ...
+
+
+class Trace(Protocol):
+    """A stage's part in the trace of one request: what it does with the records of that request in one batch."""
+
+    @property
+    def header(self) -> bytes:
+        """The `traceparent` of what is made of them."""
+        ...
+
+    def end(self, fates: Mapping[str, int]) -> None:
+        """Be over: so many messages were written, dropped, read again, dead letters, or refused (`stage.Fate`)."""
+        ...
+
+
 Step = Literal["fetch", "decode", "function", "memory", "write", "letters", "commit"]
 """What a worker does with a batch, in this order."""
 
@@ -244,6 +286,10 @@ class Observer:
 
     def empty(self, unanswered_s: float) -> None:
         """Hear that there were no messages, and for how long the broker has not said so (see `Fetched`)."""
+
+    def traced(self, messages: Sequence[Message]) -> Mapping[int, Trace]:
+        """Hear that a batch is begun; return the traces of its messages by their place, if any of them has one."""
+        return {}
 
     def took(self, step: Step, seconds: float) -> None:
         """Hear how long a step of a batch took, pauses while a part was away included."""

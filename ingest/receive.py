@@ -15,7 +15,7 @@ from ingest.formats.read import Dropped, Outcome, Parser, Read, Reason, Rejected
 from ingest.formats.recognise import recognise
 from ingest.formats.table import HIKVISION, NATIVE, PARSERS
 from ingest.intake import Verdict, decide
-from ingest.ports import Crops, NewCrop, Publisher
+from ingest.ports import Crops, NewCrop, Publisher, TracedRecord
 from ingest.tally import Seen, Tallies
 from schemas import topics, wire
 from schemas.cameras import Camera, Handling
@@ -126,11 +126,14 @@ class Receiver:
         tallies: Tallies | None = None,
         crops: Crops | None = None,
         count_picture: Callable[[PictureFate], None] = lambda _: None,
+        trace: Callable[[], bytes | None] = lambda: None,
     ) -> None:
         """Know where to publish, the owners' rules, how far ahead a clock may be, and where cameras are counted.
 
         Pictures of plates go to `crops`, or nowhere; `count_picture` is told what became of each.
+        `trace` is asked for the `traceparent` of the request at hand, if that is sampled.
         """
+        self._trace = trace
         self._publisher = publisher
         self._rules = rules
         self._future_limit_s = future_limit_s
@@ -188,11 +191,18 @@ class Receiver:
             raise Unavailable("the dead letters were refused")
         await self._keep(prepared)
         if prepared.detections:
-            prepared.settle(await self._publisher.publish(prepared.topic, prepared.detections))
+            prepared.settle(await self._publisher.publish(prepared.topic, self._traced(prepared)))
         await self._confirm(prepared)
         if self._tallies is not None:
             self._tallies.took(prepared.camera_id, prepared.received_at, prepared.items, prepared.seen)
         return prepared.items
+
+    def _traced(self, prepared: Prepared) -> Sequence[tuple[bytes, bytes]]:
+        """Return the records, with the trace of the request if it is sampled; reads that may not be kept have none."""
+        trace = self._trace() if prepared.topic == topics.DETECTIONS else None
+        if trace is None:
+            return prepared.detections
+        return [TracedRecord(key, value, trace) for key, value in prepared.detections]
 
     async def _keep(self, prepared: Prepared) -> None:
         """Store the pictures before their reads are published: a read that names one must not come first."""

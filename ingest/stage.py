@@ -4,12 +4,12 @@ Writes are idempotent: a batch may come again.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import structlog
 
@@ -17,7 +17,21 @@ from ingest import deadletter
 from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
-from ingest.ports import UNOBSERVED, Atomic, Fetched, Kept, Message, Observer, Part, Place, Sink, Source, Step
+from ingest.ports import (
+    UNOBSERVED,
+    Atomic,
+    Fetched,
+    Kept,
+    Message,
+    Observer,
+    Part,
+    Place,
+    Sink,
+    Source,
+    Step,
+    Trace,
+    TracedSink,
+)
 from ingest.runner import Finish, Runner
 from ingest.runner import Limits as Limits
 from schemas import offsets, wire
@@ -42,6 +56,11 @@ STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "r
 
 _Made = Sequence[Out | DeadLetter] | None
 """What is to be written of a message; None if it was worked off before, and is only read again."""
+
+_Write = Callable[[Sequence[Any]], Awaitable[None]]
+
+Fate = Literal["written", "dropped", "again", "dead_letter", "refused"]
+"""What became of a message. `again`: nothing new was in it; `refused`: another worker has it and does it again."""
 
 _LOG: Final = structlog.get_logger()
 
@@ -124,6 +143,7 @@ class _Batch(Generic[In, Out]):
     outcomes: Sequence[Out | DeadLetter | None]
     made: Sequence[_Made[Out]]
     kept: Mapping[Place, Kept]
+    traces: Mapping[int, Trace]
 
 
 class Stage(Runner, Generic[In, Out]):
@@ -163,6 +183,7 @@ class Stage(Runner, Generic[In, Out]):
 
     async def _prepare(self, fetched: Fetched) -> Finish:
         self.counts.fetched += len(fetched.messages)
+        traces = self._observer.traced(fetched.messages)
         with self._timed("decode"):
             decoded = self._decode(fetched.messages)
         with self._timed("function"):
@@ -174,7 +195,7 @@ class Stage(Runner, Generic[In, Out]):
             self._poisons.clear()
         self._failures.watch(made)
         # Said now, since the memory is further by the time at which this is committed.
-        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched))
+        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched), traces)
         return partial(self._deliver, batch)
 
     async def _deliver(self, batch: _Batch[In, Out]) -> None:
@@ -182,15 +203,19 @@ class Stage(Runner, Generic[In, Out]):
             await self._deliver_at_once(batch, self._atomic)
             return
         items, letters = _sorted(batch.made)
-        too_large = await self._write("write", self._sink, [item for _, item in items])
+        write = _writer(self._sink, _headers(batch, items)) if batch.traces else self._sink.write
+        too_large = await self._write("write", write, [item for _, item in items])
         if too_large:
             self._leave_out(batch, {items[at][0] for at in too_large})
             _, letters = _sorted(batch.made)
         if too_large or not self._unwritable.is_clean:
             self._unwritable.watch(batch.made)
         await self._set_down(letters)
-        if await self._commit(batch.fetched, batch.kept):
+        committed = await self._commit(batch.fetched, batch.kept)
+        if committed:
             self._count(batch, len(items) - len(too_large), letters)
+        if batch.traces:
+            _end_traces(batch, committed)
 
     async def _deliver_at_once(self, batch: _Batch[In, Out], atomic: Atomic[Out]) -> None:
         """Write and commit what comes of each partition, all or nothing; partitions beside one another."""
@@ -208,6 +233,8 @@ class Stage(Runner, Generic[In, Out]):
         self._committed(batch.fetched)
         items, letters = _sorted(batch.made)
         self._count(batch, len(items), letters)
+        if batch.traces:
+            _end_traces(batch, committed=True)
 
     async def _deliver_place(
         self, batch: _Batch[In, Out], atomic: Atomic[Out], place: Place, members: Sequence[int]
@@ -250,18 +277,18 @@ class Stage(Runner, Generic[In, Out]):
 
     async def _set_down(self, letters: Sequence[DeadLetter]) -> None:
         """Write letters; one that is too large itself is shortened. Raises Misconfigured if that is too long, too."""
-        too_large = await self._write("letters", self._letters, letters)
-        if await self._write("letters", self._letters, [deadletter.shortened(letters[at]) for at in too_large]):
+        too_large = await self._write("letters", self._letters.write, letters)
+        if await self._write("letters", self._letters.write, [deadletter.shortened(letters[at]) for at in too_large]):
             raise Misconfigured("the topic of dead letters takes not even short ones")
 
-    async def _write(self, step: Step, sink: Sink[Any], items: Sequence[object]) -> Sequence[int]:
-        """Write items; return the places of those that are too large for it."""
+    async def _write(self, step: Step, write: _Write, items: Sequence[Any]) -> Sequence[int]:
+        """Write items; return the places of those that are too large for where they go."""
         too_large: Sequence[int] = ()
 
         async def attempt() -> None:
             nonlocal too_large
             try:
-                await sink.write(items)
+                await write(items)
             except Oversized as error:
                 too_large = error.places
 
@@ -363,6 +390,37 @@ def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[tuple[int, Out]], list[Dea
             else:
                 items.append((at, one))
     return items, letters
+
+
+def _headers(batch: _Batch[Any, Any], items: Sequence[tuple[int, object]]) -> Mapping[int, bytes]:
+    """Return what goes beside items: all that is made of a message carries its trace, later revisions too."""
+    return {number: batch.traces[at].header for number, (at, _) in enumerate(items) if at in batch.traces}
+
+
+def _writer(sink: Sink[Out], traces: Mapping[int, bytes]) -> _Write:
+    """Return what writes into a sink; with traces of the items at these places, if there are any and it takes them."""
+    if traces and isinstance(sink, TracedSink):
+        return lambda items: sink.write_traced(items, traces)
+    return sink.write
+
+
+def _end_traces(batch: _Batch[Any, Any], committed: bool) -> None:
+    """End each trace, with what became of its messages."""
+    fates: defaultdict[Trace, Counter[str]] = defaultdict(Counter)
+    for at, trace in batch.traces.items():
+        fates[trace][_fate(batch.outcomes[at], batch.made[at]) if committed else "refused"] += 1
+    for trace, counted in fates.items():
+        trace.end(counted)
+
+
+def _fate(outcome: object, made: _Made[Any]) -> Fate:
+    if made is None:
+        return "again"
+    if any(isinstance(one, DeadLetter) for one in made):
+        return "dead_letter"
+    if outcome is None:
+        return "dropped"
+    return "written" if made else "again"
 
 
 def _any_stale(outcomes: Sequence[object]) -> bool:

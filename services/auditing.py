@@ -23,7 +23,7 @@ from search.audit.sweeper import Sweeper
 from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
-from services.observe import install_health, install_problems, run_http
+from services.observe import NO_TELEMETRY, install_health, install_problems, run_http
 from services.settings import Settings, needed
 
 NAME: Final = "auditing"
@@ -73,6 +73,7 @@ def build(settings: Settings) -> FastAPI:
         return log.ready and not app.state.sweeping.done()
 
     app = FastAPI(
+        telemetry=NO_TELEMETRY,
         title="Platetrail auditing",
         description="Who asked what, and why: the audit log, for auditors.",
         docs_url=None,

@@ -30,7 +30,7 @@ from search.audit.secrets import Sealer
 from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
-from services.observe import exception_names, install_health, install_metrics, install_problems, run_http
+from services.observe import NO_TELEMETRY, exception_names, install_health, install_metrics, install_problems, run_http
 from services.settings import Settings, needed
 
 NAME: Final = "deadletters"
@@ -76,6 +76,7 @@ def build(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(
+        telemetry=NO_TELEMETRY,
         title="Platetrail dead letters",
         version=version("platetrail"),
         description="What could not be used, and how to put it back once its cause is mended.",

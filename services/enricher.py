@@ -19,7 +19,7 @@ from ingest.voting import Voting
 from schemas import topics, wire
 from schemas.detections import Detection
 from schemas.sightings import Sighting
-from services.observe import Measures, listening, run_worker
+from services.observe import Measures, listening, of_stage, run_worker
 from services.settings import Settings
 
 NAME: Final = "enricher"
@@ -84,7 +84,7 @@ def _transactions(settings: Settings, group: str) -> Transactions[Sighting]:
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Read the registry whole, then run the stage in its Faust app until `stop` is set."""
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
-    measures = Measures(NAME)
+    measures = Measures(NAME, consumers=of_stage(NAME))
     stage = build(settings, registry, measures)
 
     async def follow_and_run(stopping: asyncio.Event) -> None:

@@ -30,7 +30,15 @@ from ingest.tally import Tallies
 from schemas import ephemeral, metrics
 from schemas.health import REFUSALS
 from services import docs_page
-from services.observe import exception_names, install_health, install_metrics, install_problems, run_http
+from services.observe import (
+    NO_TELEMETRY,
+    exception_names,
+    install_health,
+    install_metrics,
+    install_problems,
+    run_http,
+    traceparent,
+)
 from services.settings import Settings
 
 NEW_KEY_S: Final = 2.0
@@ -59,6 +67,7 @@ def build(settings: Settings) -> FastAPI:
         count=lambda outcome: counters.reports.labels(outcome).inc(),
     )
     app = FastAPI(
+        telemetry=NO_TELEMETRY,
         title="Platetrail gateway",
         version=version("platetrail"),
         description="Takes what cameras saw. An item is accepted once the broker has it durably.",
@@ -76,6 +85,7 @@ def build(settings: Settings) -> FastAPI:
             tallies=tallies,
             crops=CropFolder(settings.crops_folder) if settings.crops_folder else None,
             count_picture=lambda fate: counters.pictures.labels(fate).inc(),
+            trace=traceparent,
         ),
         _identify(settings, registry, forgetting, tallies, counters),
         budget,

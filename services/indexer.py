@@ -17,7 +17,7 @@ from ingest.rows import Row, kept
 from ingest.stage import Limits, Stage, Work
 from schemas import topics, wire
 from schemas.sightings import Sighting
-from services.observe import Measures, listening, run_worker
+from services.observe import Measures, listening, of_stage, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "indexer"
@@ -60,7 +60,8 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Run the stage in its Faust app until `stop` is set."""
-    measures, probe = Measures(NAME), DatabaseProbe(needed(settings.database_url, "database_url"))
+    measures = Measures(NAME, consumers=of_stage(NAME))
+    probe = DatabaseProbe(needed(settings.database_url, "database_url"))
     stage = build(settings, measures)
     ready = measures.readiness(settings.stuck_after_s, probe.answers)
     async with listening(settings, measures.collected, ready), contextlib.aclosing(probe):

@@ -27,7 +27,7 @@ from search.idempotency import Keys
 from search.identity import Verifier
 from search.policy import Policy
 from services import docs_page
-from services.observe import install_health, install_problems, run_http
+from services.observe import NO_TELEMETRY, install_health, install_problems, run_http
 from services.settings import Settings, needed
 
 RELEASE_LEVEL: Final = "L0"
@@ -48,6 +48,7 @@ def build(settings: Settings) -> FastAPI:
     registry = PostgresCameras(url, sealer)
     door = _door(settings, log, readers, lookups)
     app = FastAPI(
+        telemetry=NO_TELEMETRY,
         title="Platetrail search",
         version=version("platetrail"),
         description="Asks where a vehicle was seen. Every question is on the record before it is answered.",

@@ -135,6 +135,12 @@ class Settings(BaseSettings):
 
     # Log and sweeper.
     abandoned_after_s: float = 300.0
+
+    # Traces, of every service; with neither setting, OpenTelemetry's own OTEL_EXPORTER_OTLP_ENDPOINT counts.
+    traces_endpoint: str = Field(
+        default="", description="URL of an OpenTelemetry collector (OTLP over HTTP, with its path); none: no traces"
+    )
+    traces_sample: float = Field(default=0.01, ge=0, le=1, description="share of requests that are traced")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def broker(self) -> Broker:

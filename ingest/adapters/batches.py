@@ -25,7 +25,7 @@ from aiokafka.errors import (
 
 from ingest.adapters.broker import Broker
 from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
-from ingest.ports import Fetched, Kept, Place, Publisher
+from ingest.ports import Fetched, Kept, Place, Publisher, TracedRecord
 from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
 from schemas.offsets import Written
@@ -344,7 +344,17 @@ class TopicSink(Generic[T]):
 
         Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
         """
-        results = await self._publisher.publish(self._topic, [(self._key(item), wire.encode(item)) for item in items])
+        await self._publish([(self._key(item), wire.encode(item)) for item in items])
+
+    async def write_traced(self, items: Sequence[T], traces: Mapping[int, bytes]) -> None:
+        """See `ports.TracedSink`; raises what `write` does."""
+        records = [(self._key(item), wire.encode(item)) for item in items]
+        for at, trace in traces.items():
+            records[at] = TracedRecord(*records[at], trace)
+        await self._publish(records)
+
+    async def _publish(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        results = await self._publisher.publish(self._topic, records)
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
         refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
         if refused:

@@ -19,6 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingest.adapters.broker import Broker
 from ingest.errors import PublishError, TooLarge, Unavailable
+from ingest.ports import TracedRecord
 from schemas import topics
 
 BATCH_BYTES: Final = 256 * 1024
@@ -37,6 +38,9 @@ RECORD_BYTES: Final = 32
 
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
+
+NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+"""Of most records; the client takes nothing but a list, and leaves it as it is."""
 
 Record = tuple[bytes, bytes]
 Sent = tuple["asyncio.Future[Any]", list[int]]
@@ -129,7 +133,10 @@ class KafkaPublisher:
     ) -> tuple[list[Sent], bool]:
         """Hand items over to the producer; say too whether each batch holds no others than ours."""
         if len(places) <= FEW and topic not in self._batch_bytes:
-            return [(await producer.send(topic, items[at][1], key=items[at][0]), [at]) for at in places], False
+            return [
+                (await producer.send(topic, items[at][1], key=items[at][0], headers=_headers(items[at])), [at])
+                for at in places
+            ], False
         parts = (await self._by_partition(producer, topic, items, places)).items()
         batches = [self._send_batches(producer, topic, partition, items, part) for partition, part in parts]
         return [one for some in await asyncio.gather(*batches) for one in some], True
@@ -222,6 +229,10 @@ def fitting(topic: str, items: Sequence[Record], results: list[PublishError | No
     return fitting
 
 
+def _headers(record: Record) -> list[tuple[str, bytes]]:
+    return [("traceparent", record.traceparent)] if isinstance(record, TracedRecord) else NO_HEADERS
+
+
 def _batches(
     producer: AIOKafkaProducer, items: Sequence[Record], part: Sequence[int], most: int
 ) -> Iterator[tuple[BatchBuilder, list[int]]]:
@@ -230,12 +241,14 @@ def _batches(
     builder = producer.create_batch()
     members: list[int] = []
     for at in part:
-        key, value = items[at]
+        record = items[at]
+        key, value = record
+        headers = NO_HEADERS if type(record) is tuple else _headers(record)
         full = bool(members) and builder.size() + len(key) + len(value) + RECORD_BYTES > most
-        if full or builder.append(key=key, value=value, timestamp=None) is None:
+        if full or builder.append(key=key, value=value, timestamp=None, headers=headers) is None:
             yield builder, members
             builder, members = producer.create_batch(), []
-            builder.append(key=key, value=value, timestamp=None)
+            builder.append(key=key, value=value, timestamp=None, headers=headers)
         members.append(at)
     yield builder, members
 

@@ -27,6 +27,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: int = 0
     value: bytes | None
     key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class MemoryTopic:

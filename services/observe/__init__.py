@@ -15,3 +15,6 @@ from services.observe.problems import problem as problem
 from services.observe.process import collect_seldom as collect_seldom
 from services.observe.process import run_worker as run_worker
 from services.observe.process import stop_event as stop_event
+from services.observe.tracing import NO_TELEMETRY as NO_TELEMETRY
+from services.observe.tracing import of_stage as of_stage
+from services.observe.tracing import traceparent as traceparent

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from services.heads import PROTOCOLS
 from services.observe.logs import configure_logging, tell_failure
 from services.observe.process import collect_seldom
+from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
 
 
@@ -27,6 +28,8 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
     configure_logging(service, settings)
     try:
         app = build(settings)
+        if is_on(settings):
+            install_traces(app, service, settings)
         unix = None if settings.listen_socket is None else unix_socket(settings.listen_socket)
     except Exception as error:  # noqa: BLE001 - the process ends with it
         tell_failure(error)

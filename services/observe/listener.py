@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from services.heads import PROTOCOLS
 from services.observe.open_routes import install_health, install_metrics
 from services.observe.problems import install_problems
+from services.observe.tracing import NO_TELEMETRY
 from services.settings import Settings
 
 
@@ -31,7 +32,7 @@ class _Listener(uvicorn.Server):
 
 def build(collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
     """Return what answers beside a worker: the open routes, and nothing else."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(telemetry=NO_TELEMETRY, docs_url=None, redoc_url=None, openapi_url=None)
     install_problems(app)
     install_health(app, ready)
     install_metrics(app, collected)

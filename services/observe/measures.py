@@ -1,15 +1,16 @@
 """What a worker tells of itself, as Prometheus and whoever asks /readyz see it."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from ingest.ports import Observer, Place, Step
+from ingest.ports import Message, Observer, Place, Step, Trace
 from schemas import metrics
 from schemas.deadletters import Reason
+from services.observe.tracing import Consumers
 
 ANSWERS_WITHIN_S: Final = 5.0
 """A broker that has not answered for longer than this does not say that there is nothing to read."""
@@ -40,8 +41,11 @@ class Measures(Observer):
     Everything is counted by batch, so that what it costs does not depend on how many reads there are.
     """
 
-    def __init__(self, stage: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin at nought; `stage` is the value of that label."""
+    def __init__(
+        self, stage: str, *, consumers: Consumers | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin at nought; `stage` is the value of that label. Traces go on in `consumers`, or nowhere."""
+        self._consumers = consumers
         self.collected = CollectorRegistry()
         self.pulse = Pulse(clock)
         self._stage = stage
@@ -99,6 +103,10 @@ class Measures(Observer):
         """See `Observer.empty`. While a batch is under way it says nothing of how the worker gets on."""
         if not self._under_way and unanswered_s < ANSWERS_WITHIN_S:
             self.pulse.beat()
+
+    def traced(self, messages: Sequence[Message]) -> Mapping[int, Trace]:
+        """See `Observer.traced`."""
+        return self._consumers.traced(messages) if self._consumers is not None else {}
 
     def took(self, step: Step, seconds: float) -> None:
         """See `Observer.took`."""

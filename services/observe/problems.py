@@ -56,9 +56,14 @@ def install_problems(app: FastAPI) -> None:
 
 def _methods_at(app: FastAPI, scope: Scope) -> set[str]:
     """Return every method that is answered at a path: a route that refuses knows its own alone."""
-    routes = list(_routes(app.routes))
-    path = next((route.path for route in routes if route.matches(scope)[0] != Match.NONE), None)
-    return {method for route in routes if route.path == path for method in route.methods or ()}
+    found = route_at(app, scope)
+    path = found.path if found is not None else None
+    return {method for route in _routes(app.routes) if route.path == path for method in route.methods or ()}
+
+
+def route_at(app: FastAPI, scope: Scope) -> Route | None:
+    """Return the first route of a request's path, whatever its method; None if there is none."""
+    return next((route for route in _routes(app.routes) if route.matches(scope)[0] != Match.NONE), None)
 
 
 def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 import structlog
 
 from services.observe.logs import configure_logging, tell_failure
+from services.observe.tracing import exported
 from services.settings import Settings
 
 LET_GO_S: Final = 5.0
@@ -45,7 +46,9 @@ def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable
     """
     settings = Settings()
     configure_logging(service, settings)
-    sys.exit(asyncio.run(_work(settings, work)))
+    with exported(service, settings):
+        code = asyncio.run(_work(settings, work))
+    sys.exit(code)
 
 
 async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:

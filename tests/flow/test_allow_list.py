@@ -9,6 +9,7 @@ there is shown by listed fields, and by a parser that lets unlisted ones through
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,6 +33,7 @@ from services.gateway import build
 from services.settings import Settings
 from tests.support import everywhere, samples, stages
 from tests.support.allow_list import LISTED, Marker, markers
+from tests.support.collector import collecting
 from tests.support.database import Database
 from tests.support.everywhere import Found
 from tests.support.http import serving
@@ -84,6 +86,7 @@ class Left(NamedTuple):
     records: list[tuple[str, bytes]]
     tables: Counter[str]
     passes: dict[str, set[Any]]
+    spans: Sequence[str] = ()
 
     def detections(self, way: str) -> list[Detection]:
         """Return what is in the topic of the camera of a way."""
@@ -112,10 +115,15 @@ class Left(NamedTuple):
 def left(kafka: Kafka, database: Database, tmp_path_factory: pytest.TempPathFactory) -> Left:
     """Send everything everywhere, once for all tests here, and look."""
     walk = Walk(kafka, database, tmp_path_factory.mktemp("logs"), markers(UNLISTED))
-    try:
-        return asyncio.run(_went(kafka, database, walk))
-    finally:
-        stop_all(walk.children)
+    with collecting() as collector:
+        walk.traces_endpoint = collector.endpoint
+        try:
+            left = asyncio.run(_went(kafka, database, walk))
+        finally:
+            stop_all(walk.children)  # with the last spans
+    for prefix, found in left.found.items():
+        found |= {one for body in collector.bodies for one in everywhere.in_bytes("traces", body, prefix)}
+    return left._replace(spans=[span.name for span in collector.spans])
 
 
 async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
@@ -381,6 +389,7 @@ def test_what_was_searched_is_all_there_is(left: Left) -> None:
     assert {"table audit.head", "table pg_authid", "table registry.camera_health"} <= left.tables.keys()
     assert {log.stem for log in left.walk.logs} == {"gateway", "poisoning", "enricher", "indexer", "matcher", "health"}
     assert all(log.stat().st_size for log in left.walk.logs)
+    assert {"process detections", "process sightings", "POST /v1/detections"} <= set(left.spans)
     shown = {one.name: one.answer for one in left.pushed("metrics")}
     assert shown.keys() == {"gateway", "enricher", "indexer", "matcher", "health"}
     assert b'status="accepted"' in shown["gateway"]

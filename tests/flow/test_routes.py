@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from schemas import keys as camera_keys
 from schemas.owners import OwnerRules
@@ -96,6 +97,16 @@ async def test_dead_letters_are_closed_to_investigators(keys: Keys) -> None:
 async def test_a_token_opens_nothing_at_the_gateway(keys: Keys) -> None:
     found = await statuses(APPS["gateway"](keys), keys.bearer())
     assert open_to(found, 401) <= OPEN_ROUTES
+
+
+async def test_no_application_sends_telemetry_of_the_frameworks_making(keys: Keys) -> None:
+    """It would quote paths and queries; ours is in `services.observe.tracing`."""
+    for app in (*(build(keys) for build in APPS.values()), listener.build(CollectorRegistry(), _never)):
+        assert not {name for name in ("tracing", "metrics", "logs", "auto_configure") if app._telemetry[name]}
+
+
+async def _never() -> bool:
+    return False
 
 
 async def test_beside_a_worker_nothing_answers_but_the_open_routes() -> None:

@@ -58,6 +58,7 @@ class Worker(Child):
             "PLATETRAIL_DRAIN_S": str(of.drain_s),
             "PLATETRAIL_LOG_LEVEL": of.log_level,
             "PLATETRAIL_ENRICHER_TRANSACTIONS": str(of.enricher_transactions).lower(),
+            "PLATETRAIL_TRACES_ENDPOINT": of.traces_endpoint,
             "PLATETRAIL_KAFKA_SECURITY": of.kafka_security,
             "PLATETRAIL_KAFKA_USER": of.kafka_user,
         }

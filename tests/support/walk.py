@@ -68,6 +68,7 @@ class Walk:
             place: camera(handling="ephemeral" if place.startswith("ephemeral") else "standard") for place in _places()
         }
         self._kafka, self._database, self._folder, self.make = kafka, database, folder, make
+        self.traces_endpoint = ""
         self._client: httpx.AsyncClient | None = None
 
     @asynccontextmanager
@@ -89,6 +90,8 @@ class Walk:
             "PLATETRAIL_HEALTH_REPORT_S": "0.5",
             "PLATETRAIL_SESSION_TIMEOUT_S": "6",
             "PLATETRAIL_LOG_LEVEL": "debug",
+            "PLATETRAIL_TRACES_ENDPOINT": self.traces_endpoint,
+            "PLATETRAIL_TRACES_SAMPLE": "1",
         }
         child = Child(name, [sys.executable, *argv], log_file=log, env=env, cwd=ROOT)
         self.children.append(child)
