@@ -29,7 +29,7 @@ from tests.support import reads, rows
 from tests.support.wait import until_async
 
 LONG_GONE: Final = timedelta(days=400)
-DUE_DAYS: Final = 6
+DUE_DAYS: Final = 20
 
 
 async def process(system: System, load: Load, name: str, rng: Random) -> int:
@@ -91,7 +91,7 @@ async def _maintain(system: System, rng: Random) -> int:
     held = 0
     for _ in range(10):
         await system.stop("maintain")
-        due = await _due_days(system, rng)
+        due = await _due_days(system)
         starting = asyncio.create_task(system.start("maintain"))
         held = await _killed_in_its_round(system, starting, rng)
         await system.start("maintain")
@@ -117,10 +117,11 @@ async def _killed_in_its_round(system: System, starting: "asyncio.Task[Running]"
     return len(await _days_left(system))
 
 
-async def _due_days(system: System, rng: Random) -> list[str]:
-    """Put reads into days that are long past their time; return the days."""
-    first = datetime.now(UTC).replace(hour=12) - LONG_GONE - timedelta(days=rng.randrange(2000))
-    days = [first - timedelta(days=number) for number in range(DUE_DAYS)]
+async def _due_days(system: System) -> list[str]:
+    """Put reads into days that are long past their time, and that no round before had; return the days."""
+    last = datetime.now(UTC).replace(hour=12) - LONG_GONE - timedelta(days=system.days_used)
+    days = [last - timedelta(days=number) for number in range(DUE_DAYS)]
+    system.days_used += DUE_DAYS
     planted = [rows.row(captured_at=day, owner=OWNER, camera_id="faults-gone") for day in days]
     await reads.put(system.database, planted)
     return [day.date().isoformat() for day in days]

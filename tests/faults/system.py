@@ -140,6 +140,7 @@ class System:
         self.unreachable_s = 60.0
         self.ended: list[Ended] = []
         self.notes: set[str] = set()
+        self.days_used = 0
         self._ports = {name: free_port() for name in (*HTTP, "inbox", "matcher")}
 
     async def start(self, name: str, *, module: str = "", **more: str) -> Running:
