@@ -40,7 +40,6 @@ import msgspec
 
 from ingest.cuts import Cuts
 from ingest.errors import SetAside
-from ingest.kept import pack, unpack
 from ingest.votes import agree, graves, is_one_apart, look, named, vote
 from schemas.offsets import Written
 from schemas.sightings import Sighting
@@ -206,15 +205,14 @@ class _Cluster(_Met, gc=False, eq=False):
     """Reads that could have met in a pass; at the same time, where and when the first of them was met.
 
     `into` is the cluster that it became part of, `cut_s` when it is cut off (s, -1 if that is not decided), and `held`
-    says that it may have begun before everything that can be read. The first read is kept as `event` and `first` until
-    another one comes, packed, since most stay alone; only then the passes (by their opening) are made of it.
+    says that it may have begun before everything that can be read. The first read is kept as `first` until another
+    one comes, since most stay alone; only then the passes (by their opening) are made of it.
     """
 
     start: int
     last_s: float
     held: bool
-    event: int
-    first: bytes | None
+    first: Sighting | None
     cut_s: float = -1.0
     opened: list[_Pass] | None = None
 
@@ -223,7 +221,7 @@ class _Cluster(_Met, gc=False, eq=False):
         if self.opened is None:
             self.opened = []
             if self.first is not None:
-                self.opened.append(_opened(self.met_s, unpack(self.event, self.first)))
+                self.opened.append(_opened(self.met_s, self.first))
                 self.first = None
         return self.opened
 
@@ -314,11 +312,9 @@ class Partition:
     def _begin(self, offset: int, at: float, sighting: Sighting, content: int, keys: Sequence[str]) -> Made:
         """Begin a cluster with its first read."""
         held = self._whole_after_s is not None and at <= self._whole_after_s
-        event = sighting.pass_id.int
-        first = pack(sighting) if keys else None
-        cluster = _Cluster(at, content, None, offset, at, held, event, first)
+        cluster = _Cluster(at, content, None, offset, at, held, sighting if keys else None)
         self._clusters.append(cluster)
-        self._young.events[event] = cluster
+        self._young.events[sighting.pass_id.int] = cluster
         for key in keys:
             self._young.keys[key] = cluster
         return self._unless_held(cluster, [sighting])

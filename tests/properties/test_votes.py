@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import votes
-from ingest.kept import pack, unpack
 from schemas import plate as plates
 from schemas.detections import Candidate, Crop
 from schemas.sightings import Sighting, Trait
@@ -65,14 +64,6 @@ def test_a_vote_is_what_it_is_in_the_plainest_words(several: Sequence[Sighting])
 @given(one=reads)
 def test_a_read_names_what_it_names_in_the_plainest_words(one: Sighting) -> None:
     assert votes.named(one) == plain_votes.named(one)
-
-
-@settings(max_examples=300, deadline=None)
-@given(one=reads, revision=st.integers(0, 40), superseded_by=st.sampled_from([None, "XYC3471"]))
-def test_a_read_is_kept_as_it_is(one: Sighting, revision: int, superseded_by: str | None) -> None:
-    later = msgspec.structs.replace(one, revision=revision, superseded_by=superseded_by)
-    for kept in (one, later):
-        assert alike(unpack(kept.pass_id.int, pack(kept)), kept)
 
 
 @settings(max_examples=300, deadline=None)
