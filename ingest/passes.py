@@ -27,8 +27,8 @@ the two windows before a cut say whether it cuts their cluster: as long as an op
 they are read again too. Time is the broker's, of each record's appending.
 
 Where a partition begins after messages that have expired, and nobody knows what was written, reads of its first window
-may belong to passes whose beginnings are gone. Nothing is written of their clusters: of a stream that is replayed,
-they were written before.
+may belong to passes whose beginnings are gone. Nothing is written of their clusters, until a gap longer
+than the window ends them: their reads are set aside, so that an operator can put back what nobody has written.
 """
 
 from collections import deque
@@ -89,7 +89,7 @@ class State:
 
     @property
     def held(self) -> int:
-        """Of how many reads nothing was written since they may belong to passes whose beginnings are gone."""
+        """How many reads were set aside since they may belong to passes whose beginnings are gone."""
         return sum(partition.held for partition in self.partitions.values())
 
 
@@ -322,7 +322,7 @@ class Partition:
     def _unless_held(self, cluster: _Cluster, made: Made) -> Made:
         if cluster.held:
             self.held += 1
-            return []
+            return SetAside("beginning_gone")
         return made
 
     def _again(self, known: _Cluster, met: _Met, event: int, at: float, content: int) -> Made:

@@ -19,6 +19,7 @@ Reason = Literal[
     "wrong_owner",
     "poisoned",
     "conflicting_resend",
+    "beginning_gone",
     "too_large",
 ]
 """Why a message could not be used. Each is a label of the metric, so the list is closed."""

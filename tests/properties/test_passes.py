@@ -269,6 +269,39 @@ def test_every_event_is_in_one_pass_and_none_is_lost(stream: tuple[int, list[Dra
     assert Counter(one.revision for one in made if one.superseded_by is None)[0] == len(newest)
 
 
+@settings(max_examples=200, deadline=None)
+@given(stream=streams, plan=lives, start=st.integers(1, 40))
+def test_wherever_the_log_begins_each_read_is_in_a_row_or_set_aside_whatever_the_cut(
+    stream: tuple[int, list[Drawn]], plan: list[Life], start: int
+) -> None:
+    reads = log_of(one_send_each(stream))[PLACES[0]][start:]
+    told: list[dict[uuid.UUID, Made]] = []
+    for lifes in ([], plan):
+        at, before = start, Written(done=None)
+        found: dict[uuid.UUID, Made] = {}
+        for life in [*lifes, Life([10_000], True, 0.0)]:
+            state = State(WINDOW_S, CUTS)
+            resume(state, {PLACES[0]: before})
+            done, here = before.done or 0, at
+            for size in life.batches:
+                batch = reads[here - start : here - start + size]
+                made = advance(state, batch)[1]
+                found.update(
+                    (read.sighting.pass_id, one)
+                    for read, one in zip(batch, made, strict=True)
+                    if read.sighting is not None and read.offset >= done
+                )
+                here += len(batch)
+            now, mark = safe_position(state, PLACES[0]), passes.written(state, PLACES[0])
+            if life.commits_last and now is not None and mark is not None:
+                at, before = now, mark
+        told.append(found)
+    once, cut = ({event: one if isinstance(one, list) else str(one) for event, one in found.items()} for found in told)
+    assert once == cut
+    assert once.keys() == {read.sighting.pass_id for read in reads if read.sighting is not None}
+    assert all(once.values())
+
+
 def one_send_each(stream: tuple[int, list[Drawn]]) -> tuple[int, list[Drawn]]:
     """The stream without what is sent again: that is another property's."""
     return stream[0], [item._replace(again=None) for item in stream[1]]

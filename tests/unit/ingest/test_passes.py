@@ -101,7 +101,7 @@ def test_a_read_whose_vote_raises_stands_alone(monkeypatch: pytest.MonkeyPatch) 
     assert lists([made[0], made[1], made[3]]) == [[reads[0]], [vote(reads[:2])], [vote([*reads[:2], reads[3]])]]
 
 
-def test_nothing_is_written_of_passes_whose_beginnings_may_be_gone() -> None:
+def test_reads_of_passes_whose_beginnings_may_be_gone_are_set_aside() -> None:
     """The partition begins at offset 5; the first plate's reads follow one another without a gap, until 95 s."""
     times = [(0, "AAA111"), (20, "AAA111"), (25, "BBB222"), (31, "CCC333"), (45, "AAA111"), (95, "AAA111")]
     reads = [Read(PLACE, 5 + n, at_s, read(n, plate, at_s)) for n, (at_s, plate) in enumerate(times)]
@@ -109,7 +109,8 @@ def test_nothing_is_written_of_passes_whose_beginnings_may_be_gone() -> None:
         state = State(WINDOW_S)
         resume(state, {PLACE: Written(done=done)})
         _, made = advance(state, reads)
-        assert [len(one) for one in lists(made)] == expected
+        assert [0 if isinstance(one, Exception) else len(one) for one in made] == expected
+        assert {one.reason for one in made if isinstance(one, SetAside)} <= {"beginning_gone"}
         assert state.held == expected.count(0)
 
 
