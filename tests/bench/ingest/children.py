@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from services.demo.places import ROOT
+from services.observe.process import loop_factory
 
 What = TypeVar("What")
 
@@ -105,7 +106,8 @@ class Gate:
 
 def run(shape: type[What], work: Callable[[What, Gate], Awaitable[Any]]) -> None:
     """Be a yardstick: read what to do, do it, and answer with what came of it, or with the times."""
-    asyncio.run(_run(msgspec.json.decode(sys.stdin.readline(), type=shape), work))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:  # the loop that workers have
+        runner.run(_run(msgspec.json.decode(sys.stdin.readline(), type=shape), work))
 
 
 async def _run(what: What, work: Callable[[What, Gate], Awaitable[Any]]) -> None:
