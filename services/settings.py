@@ -122,7 +122,7 @@ class Settings(BaseSettings):
 
     # Enricher.
     enricher_transactions: bool = Field(
-        default=False, description="no double in `sightings` even after a crash, for about a third of the throughput"
+        default=False, description="no double in `sightings` even after a crash; a quarter of the throughput at most"
     )
 
     # Passes, of enricher and search alike.
