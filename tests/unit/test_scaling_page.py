@@ -3,14 +3,19 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import Final, NamedTuple
 
 import pytest
 
 from ingest.adapters.topics import COPIES
-from schemas import owners, topics
+from ingest.enrich import enrich
+from schemas import owners, topics, wire
+from schemas.owners import OwnerRules
 from services.settings import Settings
+from tests.bench.ingest import load
 
 PAGE: Final = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text()
 
@@ -107,6 +112,15 @@ def test_inputs_are_our_own_settings_where_they_are_ours() -> None:
     assert given["days_kept"] == owners.DEFAULT_DAYS
     assert Settings(health_report_s=given["report_s"]).health_report_s == given["report_s"]
     assert {name: given[name] for name in TASK} == TASK
+
+
+def test_messages_are_as_large_as_the_load_makes_them() -> None:
+    where, now = load.cameras(), datetime(2026, 6, 30, 18, tzinfo=UTC)
+    detections = [read for _, read in load.detections(where, 1000, now, 0)]
+    sightings = enrich({one.camera_id: one for one in where}, OwnerRules(), now, detections)
+    for name, messages in (("detection_bytes", detections), ("sighting_bytes", sightings)):
+        size = mean(len(wire.encode(one)) for one in messages if one is not None)
+        assert size <= inputs()[name] <= 1.05 * size, f"{name}: {size:.0f}"
 
 
 def test_names_are_given_once_and_used() -> None:
