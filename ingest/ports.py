@@ -253,7 +253,7 @@ class Trace(Protocol):
         ...
 
     def end(self, fates: Mapping[str, int]) -> None:
-        """Be over: so many messages were written, dropped, read again, dead letters, or refused (`stage.Fate`)."""
+        """Be over: so many messages were written, dropped, read again, dead letters, or refused (`traces.Fate`)."""
         ...
 
 

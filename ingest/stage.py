@@ -4,16 +4,16 @@ Writes are idempotent: a batch may come again.
 """
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from ingest import deadletter
+from ingest import deadletter, traces
 from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
@@ -30,7 +30,6 @@ from ingest.ports import (
     Source,
     Step,
     Trace,
-    TracedSink,
 )
 from ingest.runner import Finish, Runner
 from ingest.runner import Limits as Limits
@@ -56,11 +55,6 @@ STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "r
 
 _Made = Sequence[Out | DeadLetter] | None
 """What is to be written of a message; None if it was worked off before, and is only read again."""
-
-_Write = Callable[[Sequence[Any]], Awaitable[None]]
-
-Fate = Literal["written", "dropped", "again", "dead_letter", "refused"]
-"""What became of a message. `again`: nothing new was in it; `refused`: another worker has it and does it again."""
 
 _LOG: Final = structlog.get_logger()
 
@@ -143,7 +137,7 @@ class _Batch(Generic[In, Out]):
     outcomes: Sequence[Out | DeadLetter | None]
     made: Sequence[_Made[Out]]
     kept: Mapping[Place, Kept]
-    traces: Mapping[int, Trace]
+    traced: Mapping[int, Trace]
 
 
 class Stage(Runner, Generic[In, Out]):
@@ -183,7 +177,7 @@ class Stage(Runner, Generic[In, Out]):
 
     async def _prepare(self, fetched: Fetched) -> Finish:
         self.counts.fetched += len(fetched.messages)
-        traces = self._observer.traced(fetched.messages)
+        traced = self._observer.traced(fetched.messages)
         with self._timed("decode"):
             decoded = self._decode(fetched.messages)
         with self._timed("function"):
@@ -195,7 +189,7 @@ class Stage(Runner, Generic[In, Out]):
             self._poisons.clear()
         self._failures.watch(made)
         # Said now, since the memory is further by the time at which this is committed.
-        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched), traces)
+        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched), traced)
         return partial(self._deliver, batch)
 
     async def _deliver(self, batch: _Batch[In, Out]) -> None:
@@ -203,7 +197,7 @@ class Stage(Runner, Generic[In, Out]):
             await self._deliver_at_once(batch, self._atomic)
             return
         items, letters = _sorted(batch.made)
-        write = _writer(self._sink, _headers(batch, items)) if batch.traces else self._sink.write
+        write = traces.writer(self._sink, batch.traced, items)
         too_large = await self._write("write", write, [item for _, item in items])
         if too_large:
             self._leave_out(batch, {items[at][0] for at in too_large})
@@ -214,12 +208,12 @@ class Stage(Runner, Generic[In, Out]):
         committed = await self._commit(batch.fetched, batch.kept)
         if committed:
             self._count(batch, len(items) - len(too_large), letters)
-        if batch.traces:
-            _end_traces(batch, committed)
+        traces.end(batch.traced, batch.outcomes, batch.made, committed=committed)
 
     async def _deliver_at_once(self, batch: _Batch[In, Out], atomic: Atomic[Out]) -> None:
         """Write and commit what comes of each partition, all or nothing; partitions beside one another."""
-        of_place: dict[Place, list[int]] = {place: [] for place in (*batch.fetched.positions, *batch.fetched.idle_s)}
+        # An idle partition that was taken over, and of which nothing was read since, has nothing to say.
+        of_place: dict[Place, list[int]] = {place: [] for place in {*batch.fetched.positions, *batch.kept}}
         for at, message in enumerate(batch.fetched.messages):
             of_place[message.topic, message.partition].append(at)
         with self._timed("write"):
@@ -233,8 +227,7 @@ class Stage(Runner, Generic[In, Out]):
         self._committed(batch.fetched)
         items, letters = _sorted(batch.made)
         self._count(batch, len(items), letters)
-        if batch.traces:
-            _end_traces(batch, committed=True)
+        traces.end(batch.traced, batch.outcomes, batch.made, committed=True)
 
     async def _deliver_place(
         self, batch: _Batch[In, Out], atomic: Atomic[Out], place: Place, members: Sequence[int]
@@ -281,7 +274,7 @@ class Stage(Runner, Generic[In, Out]):
         if await self._write("letters", self._letters.write, [deadletter.shortened(letters[at]) for at in too_large]):
             raise Misconfigured("the topic of dead letters takes not even short ones")
 
-    async def _write(self, step: Step, write: _Write, items: Sequence[Any]) -> Sequence[int]:
+    async def _write(self, step: Step, write: traces.Write, items: Sequence[Any]) -> Sequence[int]:
         """Write items; return the places of those that are too large for where they go."""
         too_large: Sequence[int] = ()
 
@@ -390,37 +383,6 @@ def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[tuple[int, Out]], list[Dea
             else:
                 items.append((at, one))
     return items, letters
-
-
-def _headers(batch: _Batch[Any, Any], items: Sequence[tuple[int, object]]) -> Mapping[int, bytes]:
-    """Return what goes beside items: all that is made of a message carries its trace, later revisions too."""
-    return {number: batch.traces[at].header for number, (at, _) in enumerate(items) if at in batch.traces}
-
-
-def _writer(sink: Sink[Out], traces: Mapping[int, bytes]) -> _Write:
-    """Return what writes into a sink; with traces of the items at these places, if there are any and it takes them."""
-    if traces and isinstance(sink, TracedSink):
-        return lambda items: sink.write_traced(items, traces)
-    return sink.write
-
-
-def _end_traces(batch: _Batch[Any, Any], committed: bool) -> None:
-    """End each trace, with what became of its messages."""
-    fates: defaultdict[Trace, Counter[str]] = defaultdict(Counter)
-    for at, trace in batch.traces.items():
-        fates[trace][_fate(batch.outcomes[at], batch.made[at]) if committed else "refused"] += 1
-    for trace, counted in fates.items():
-        trace.end(counted)
-
-
-def _fate(outcome: object, made: _Made[Any]) -> Fate:
-    if made is None:
-        return "again"
-    if any(isinstance(one, DeadLetter) for one in made):
-        return "dead_letter"
-    if outcome is None:
-        return "dropped"
-    return "written" if made else "again"
 
 
 def _any_stale(outcomes: Sequence[object]) -> bool:

@@ -12,7 +12,7 @@ OPERATION: Final = "messaging.operation.name"
 OPERATION_TYPE: Final = "messaging.operation.type"
 MESSAGES: Final = "messaging.batch.message_count"
 FATE: Final = "platetrail.messages."
-"""Before the name of a fate (`ingest.stage.Fate`): how many of the messages it was the fate of."""
+"""Before the name of a fate (`ingest.traces.Fate`): how many of the messages it was the fate of."""
 
 ATTRIBUTES: Final = frozenset(
     {
