@@ -13,11 +13,14 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.detections import MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH
+from schemas.detections import MAX_CANDIDATES, MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH
 from schemas.owners import OwnerRules
 from schemas.sightings import MAX_SAID_BYTES, Said, Sighting, Trait
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_MAX_CANDIDATES_BYTES: Final = MAX_CANDIDATES * (4 * MAX_RAW_PLATE_LENGTH + 52)
+"""As many as there can be, as long as they can be: the index of the key holds them, and takes no row over 2.7 kB."""
+
 _MAX_LANE: Final = 2**15 - 1
 _MAX_REVISION: Final = 2**31 - 1
 _JSON: Final = msgspec.json.Encoder()
@@ -135,6 +138,9 @@ def _row(s: Sighting) -> Row:
     model = _UNSAID if s.model is None else _trait("model", s.model)
     colour = _UNSAID if s.colour is None else _trait("colour", s.colour)
     body = _UNSAID if s.body is None else _trait("body", s.body)
+    candidates = _JSON.encode(s.candidates) if s.candidates else None
+    if candidates is not None and len(candidates) > _MAX_CANDIDATES_BYTES:
+        raise Unfit("candidates are too long")
     _check(s)
     position = s.position
     return _made(
@@ -142,7 +148,7 @@ def _row(s: Sighting) -> Row:
         (
             s.pass_id, s.captured_at, s.plate_key, s.revision, s.superseded_by, s.plate, s.owner, s.region, s.camera_id,
             position.latitude, position.longitude, s.timezone, s.clock_uncertainty_s, s.skew_s, s.received_at,
-            raw, s.plate_confidence, s.region_confidence, _JSON.encode(s.candidates) if s.candidates else None,
+            raw, s.plate_confidence, s.region_confidence, candidates,
             *make, *model, *colour, *body, s.heading_deg, s.lane, ",".join(s.doubts) if s.doubts else None,
             s.normaliser_version, _said(s), bytes.fromhex(s.crop.sha256) if s.crop is not None else None,
         ),

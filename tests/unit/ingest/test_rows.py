@@ -54,6 +54,7 @@ def test_a_row_says_what_the_sighting_says() -> None:
         {"plate_raw": "x" * 33},
         {"plate_raw": "AB\0C"},
         {"make": Trait(value="m" * 41)},
+        {"candidates": (Candidate(plate="x" * 2000, confidence=0.5),)},
         {"crop": Crop(sha256="5e" * 31)},
         {"crop": Crop(sha256="5E" * 32)},
         {"make": Trait(value="bmw", said="B\0MW")},
