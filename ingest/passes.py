@@ -262,7 +262,7 @@ class Partition:
         self.done = before.done or 0
         self.position: int | None = None
         self.held = 0
-        self._is_known = before.done is not None
+        self._is_whole = before.done is not None and not before.beginning_gone
         self._whole_after_s = before.whole_after_s
         self._window_s = state.window_s
         self._window = timedelta(seconds=state.window_s)
@@ -276,7 +276,7 @@ class Partition:
 
     def take(self, offset: int, at: float, sighting: Sighting | None, content: int) -> Made:
         """Take one read: the parts of `Read`, without its place."""
-        if self.position is None and offset > 0 and not self._is_known:
+        if self.position is None and offset > 0 and not self._is_whole:
             self._whole_after_s = at + self._window_s
         self._now_s = at
         if not self._cuts.quiet_from_s <= at < self._cuts.quiet_until_s:

@@ -9,15 +9,18 @@ from typing import Final
 import msgspec
 
 
-class Written(msgspec.Struct, frozen=True):
+class Written(msgspec.Struct, frozen=True, omit_defaults=True):
     """The text beside an offset.
 
     `done` is the offset before which everything was written, None if nobody knows. `whole_after_s` is set where
-    messages had expired before the group ever read the partition: what began up to then (Unix time) may not be whole.
+    messages had expired that the group never read, or had to read again: what began up to then (Unix time) may not be
+    whole. `beginning_gone` says the same of an offset of which that time is not known yet: at the first message from
+    there on, a window after which all is whole begins.
     """
 
     done: int | None
     whole_after_s: float | None = None
+    beginning_gone: bool = False
 
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -29,12 +32,16 @@ def encode(written: Written) -> str:
     return _ENCODER.encode(written).decode()
 
 
-def decode(offset: int, text: str) -> Written:
-    """Return what a committed offset and the text beside it say; a text that is not ours says nothing."""
+def decode(offset: int, text: str, *, by_text: bool = False) -> Written:
+    """Return what a committed offset and the text beside it say; a text that is not ours says nothing.
+
+    Then the offset is how far all was written; or nobody knows, if that counts `by_text` alone: somebody has moved a
+    group whose stage remembers. At the beginning of a partition there is nothing to know.
+    """
     try:
         return _DECODER.decode(text)
     except msgspec.DecodeError:
-        return Written(done=offset)
+        return Written(done=None if by_text and offset > 0 else offset)
 
 
 def done(offset: int, text: str) -> int:

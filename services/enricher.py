@@ -51,6 +51,7 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
             # Longer than `passes.safe_position` wants, so that once is enough.
             idle_after_s=2 * settings.pass_window_s + 1,
             taking=None if transactions is None else transactions.take,
+            remembers=True,
         ),
         Work(
             name=NAME,

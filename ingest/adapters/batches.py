@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
@@ -22,8 +22,10 @@ from aiokafka.errors import (
     UnknownError,
     UnknownTopicOrPartitionError,
 )
+from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.partitions import Idle, Rebalances
 from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
 from ingest.ports import Fetched, Kept, Place, Publisher, TracedRecord
 from schemas import offsets, wire
@@ -66,12 +68,14 @@ class GroupSource:
         idle_after_s: float | None = None,
         committed_only: bool = False,
         taking: Callable[[Sequence[Place]], Awaitable[None]] | None = None,
+        remembers: bool = False,
     ) -> None:
         """Know the topic and the group; `start` joins it. `lost` is told how many messages expired unread.
 
         A partition is said to be idle when no message has come for `idle_after_s` seconds; None: never. With
         `committed_only`, what belongs to a transaction is read once that is committed. `taking` is told whenever
-        partitions are assigned, and the group's offsets of them count as they are when it returns.
+        partitions are assigned, and the group's offsets of them count as they are when it returns. With `remembers`,
+        an offset without our text beside it (somebody has moved the group) does not say what was written.
         """
         self._broker = Broker.of(broker)
         self._topics = [topic] if isinstance(topic, str) else list(topic)
@@ -79,12 +83,13 @@ class GroupSource:
         self._commit_timeout_s = commit_timeout_s
         self._lost = lost
         self._group = group
-        self._rebalances = _Rebalances(self._written)
-        self._idle = _Idle(idle_after_s) if idle_after_s is not None else None
+        self._rebalances = Rebalances(self._written)
+        self._idle = Idle(idle_after_s) if idle_after_s is not None else None
         self._consumer: Any = None
         self._at: dict[TopicPartition, int] = {}
         self._committed_only = committed_only
         self._taking = taking
+        self._remembers = remembers
         self._starts: dict[TopicPartition, int] = {}
         self._begun: int | None = None
         self._options = {
@@ -107,6 +112,7 @@ class GroupSource:
         """Join the group, and return once partitions were assigned. Raises Unavailable: no broker, or no topic yet."""
         consumer = AIOKafkaConsumer(**self._broker.options(), **self._options)
         consumer.subscribe(self._topics, listener=self._rebalances)
+        self._consumer = consumer  # its listener asks it
         try:
             await consumer.start()
         except KafkaConnectionError as error:
@@ -115,7 +121,6 @@ class GroupSource:
         except UnknownTopicOrPartitionError:  # after the client has waited for it
             await consumer.stop()
             raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
-        self._consumer = consumer
 
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second."""
@@ -224,10 +229,17 @@ class GroupSource:
         finally:
             await admin.close()
         self._starts = {at: one.offset for at, one in found.items() if one.offset >= 0}
-        return {
-            at: offsets.decode(one.offset, one.metadata) if one.offset >= 0 else Written(done=None)
-            for at, one in found.items()
+        written = dict.fromkeys(found, Written(done=None))
+        written |= {
+            at: offsets.decode(offset, found[at].metadata, by_text=self._remembers)
+            for at, offset in self._starts.items()
         }
+        if self._remembers:
+            # Known before anything is taken: the first fetch may bring other partitions' messages alone.
+            for at, begins_at in (await self._consumer.beginning_offsets(partitions)).items():
+                if self._starts.get(at, begins_at) < begins_at:
+                    written[at] = replace(written[at], beginning_gone=True)
+        return written
 
     async def _begin(self, at: TopicPartition) -> None:
         """Begin where the group has no offset: what has expired there by now, it never read."""
@@ -237,7 +249,11 @@ class GroupSource:
         await self._remember(at, now_at, Written(done=None))
 
     async def _skip_expired(self, expired: dict[TopicPartition, int]) -> None:
-        """Go on at the oldest message there is: those before it expired unread, which nobody may miss."""
+        """Go on at the oldest message there is: those before it expired unread, which nobody may miss.
+
+        Passes that began before it may be written, and can't be remembered again. Raises Unavailable, to begin anew,
+        where what a stage remembers is of another log.
+        """
         written = await self._rebalances.known(self._rebalances.epoch)
         for at, offset in expired.items():
             await self._consumer.seek_to_beginning(at)
@@ -247,87 +263,16 @@ class GroupSource:
             unread = max(0, now_at - max(offset, before.done or 0))
             _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=unread)
             self._lost(unread)
-            await self._remember(at, now_at, Written(_later(before.done, now_at), before.whole_after_s))
+            written[at] = _cut_off(before, offset, now_at)
+            await self._remember(at, now_at, written[at])
+            if self._remembers and now_at < offset:
+                raise Unavailable("a topic ends before what was read of it: it was made anew, or has lost messages")
 
     async def _remember(self, at: TopicPartition, offset: int, before: Written) -> None:
         """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
         with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
             commit = self._consumer.commit({at: (offset, offsets.encode(before))})
             await asyncio.wait_for(commit, self._commit_timeout_s)
-
-
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
-
-    def __init__(self, written: Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, Written]]]) -> None:
-        self.between_batches = asyncio.Lock()
-        self.epoch = 0
-        self._ask = written
-        self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        async with self.between_batches:
-            self.epoch += 1
-            if not self._learnt.done():
-                self._learnt.set_result({})
-            self._learnt = asyncio.Future()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
-        learnt = self._learnt
-        try:
-            answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
-        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
-            answer = error
-        if not learnt.done():
-            learnt.set_result(answer)
-
-    async def known(self, epoch: int) -> dict[TopicPartition, Written]:
-        """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
-
-        Waits until the broker has said it. Raises Unavailable if it did not.
-        """
-        if epoch != self.epoch:
-            return {}
-        answer = await asyncio.shield(self._learnt)
-        if isinstance(answer, Exception):
-            raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
-        return answer
-
-
-class _Idle:
-    """Finds partitions of which every message was fetched, and none has come since for long enough: each once."""
-
-    def __init__(self, after_s: float) -> None:
-        self._after_s = after_s
-        self._since_s: dict[TopicPartition, float] = {}
-
-    async def since(self, consumer: Any, found: Collection[TopicPartition]) -> dict[tuple[str, int], float]:
-        now_s = time.monotonic()
-        self._since_s.update(dict.fromkeys(found, now_s))
-        assigned = consumer.assignment()
-        quiet = {at: now_s - since for at, since in self._since_s.items() if now_s - since > self._after_s}
-        for at in quiet:
-            del self._since_s[at]
-        idle: dict[tuple[str, int], float] = {}
-        for at, seconds in quiet.items():
-            if at not in assigned:
-                continue
-            # That none was fetched does not say that there is none: the broker is asked.
-            if await _is_at_the_end(consumer, at):
-                idle[at.topic, at.partition] = seconds
-            else:
-                self._since_s[at] = now_s
-        return idle
-
-
-async def _is_at_the_end(consumer: Any, at: TopicPartition) -> bool:
-    try:
-        async with asyncio.timeout(STOP_S):
-            ends = await consumer.end_offsets([at])
-            return bool(ends[at] == await consumer.position(at))
-    except (KafkaError, TimeoutError):
-        return False
 
 
 class TopicSink(Generic[T]):
@@ -380,9 +325,11 @@ def _refused(error: KafkaError) -> IngestError:
     return Unavailable(f"the group cannot be worked in: {type(error).__name__}")
 
 
-def _later(done: int | None, start: int) -> int | None:
-    """Return how far all is written of a partition that begins at `start` by now; None stays: nobody knows."""
-    return None if done is None else max(done, start)
+def _cut_off(before: Written, offset: int, start: int) -> Written:
+    """Return what is known of a partition that was to be read from an offset, and begins at `start` by now."""
+    if before.done is None or start < offset:  # the log ends before the offset: it is another one
+        return Written(done=None)
+    return replace(before, done=max(before.done, start), beginning_gone=True)
 
 
 async def _within(seconds: float, stopping: Any) -> None:

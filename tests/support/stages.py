@@ -20,6 +20,7 @@ from schemas import offsets, topics, wire
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
+from schemas.offsets import Written
 from schemas.sightings import Sighting
 from services.demo.places import ROOT
 from services.demo.process import Child
@@ -114,18 +115,20 @@ async def from_now_on(bootstrap: str) -> None:
         await move(bootstrap, group)
 
 
-async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "") -> None:
-    """Move a group to the end of its topic, or beyond it.
+async def move(bootstrap: str, group: str, *, beyond: int = 0, topic: str = "", bare: bool = False) -> None:
+    """Move a group to the end of its topic, or beyond it; `bare`: with nothing of ours beside the offsets.
 
     As its member `1`: a worker that stopped is still a member (a static one) until its session ends, and a group with
     members takes offsets from nobody else.
     """
     topic = topic or SOURCES[group]
-    await _commit_as_member(bootstrap, group, topic, lambda ends: {at: end + beyond for at, end in ends.items()})
+    await _commit_as_member(
+        bootstrap, group, topic, lambda ends: {at: end + beyond for at, end in ends.items()}, bare=bare
+    )
 
 
 async def _commit_as_member(
-    bootstrap: str, group: str, topic: str, marks: Callable[[dict[int, int]], dict[int, int]]
+    bootstrap: str, group: str, topic: str, marks: Callable[[dict[int, int]], dict[int, int]], *, bare: bool = False
 ) -> None:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=group, group_instance_id=f"{group}-1", enable_auto_commit=False
@@ -140,9 +143,16 @@ async def _commit_as_member(
         await until_async(whole, "one member has all partitions")
         ends = await consumer.end_offsets(list(consumer.assignment()))
         marked = marks({at.partition: end for at, end in ends.items()})
-        await consumer.commit({TopicPartition(topic, partition): offset for partition, offset in marked.items()})
+        await consumer.commit(
+            {TopicPartition(topic, partition): offset if bare else mark(offset) for partition, offset in marked.items()}
+        )
     finally:
         await consumer.stop()
+
+
+def mark(offset: int) -> tuple[int, str]:
+    """Return what a group commits that has written everything before an offset, and has no pass open."""
+    return offset, offsets.encode(Written(done=offset))
 
 
 async def rewind(bootstrap: str, group: str, offsets_: Mapping[int, int]) -> None:

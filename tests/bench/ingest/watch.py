@@ -11,7 +11,7 @@ from aiokafka.admin import NewTopic
 from schemas import offsets, topics
 from services.demo.process import Child
 from tests.bench.ingest.children import Failed
-from tests.support.stages import SOURCES
+from tests.support.stages import SOURCES, mark
 from tests.support.topics import admin
 from tests.support.wait import until_async
 
@@ -34,7 +34,7 @@ async def begin_at(bootstrap: str, group: str, at: Mapping[int, int]) -> None:
 
     try:
         await until_async(whole, "one member has all partitions")
-        await consumer.commit({TopicPartition(SOURCES[group], number): offset for number, offset in at.items()})
+        await consumer.commit({TopicPartition(SOURCES[group], number): mark(offset) for number, offset in at.items()})
     finally:
         await consumer.stop()
 

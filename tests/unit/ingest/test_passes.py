@@ -105,13 +105,32 @@ def test_reads_of_passes_whose_beginnings_may_be_gone_are_set_aside() -> None:
     """The partition begins at offset 5; the first plate's reads follow one another without a gap, until 95 s."""
     times = [(0, "AAA111"), (20, "AAA111"), (25, "BBB222"), (31, "CCC333"), (45, "AAA111"), (95, "AAA111")]
     reads = [Read(PLACE, 5 + n, at_s, read(n, plate, at_s)) for n, (at_s, plate) in enumerate(times)]
-    for done, expected in ((None, [0, 0, 0, 1, 0, 1]), (0, [1, 1, 1, 1, 1, 1]), (5, [1, 1, 1, 1, 1, 1])):
+    held, whole = [0, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 1]
+    for before, expected in (
+        (Written(done=None), held),
+        (Written(done=0), whole),
+        (Written(done=5), whole),
+        (Written(done=5, beginning_gone=True), held),
+        (Written(done=5, whole_after_s=-40.0, beginning_gone=True), held),
+    ):
         state = State(WINDOW_S)
-        resume(state, {PLACE: Written(done=done)})
+        resume(state, {PLACE: before})
         _, made = advance(state, reads)
         assert [0 if isinstance(one, Exception) else len(one) for one in made] == expected
         assert {one.reason for one in made if isinstance(one, SetAside)} <= {"beginning_gone"}
         assert state.held == expected.count(0)
+
+
+def test_of_reads_that_were_written_none_is_set_aside_once_more_and_one_that_joins_them_is() -> None:
+    """The log begins at offset 5 by now, between the reads of a pass; everything before offset 6 was written."""
+    state = State(WINDOW_S)
+    resume(state, {PLACE: Written(done=6, beginning_gone=True)})
+    reads = [Read(PLACE, 5 + n, at_s, read(n, at_s=at_s)) for n, at_s in enumerate((0, 20, 60))]
+    _, made = advance(state, reads)
+    assert made[0] == []
+    assert isinstance(made[1], SetAside)
+    assert made[2] == [read(2, at_s=60)]
+    assert written(state, PLACE) == Written(done=8, whole_after_s=WINDOW_S)
 
 
 def test_a_partition_that_begins_at_its_beginning_is_whole() -> None:

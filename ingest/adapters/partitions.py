@@ -1,0 +1,97 @@
+"""The partitions of one member of a consumer group: when they come and go, and which of them are idle."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from ingest.errors import Unavailable
+from schemas.offsets import Written
+
+ANSWER_S: Final = 5.0
+"""How long the broker may take to say where a partition ends."""
+
+_LOG: Final = structlog.get_logger()
+
+
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
+
+    def __init__(self, written: Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, Written]]]) -> None:
+        """Ask `written` about partitions that were assigned."""
+        self.between_batches = asyncio.Lock()
+        self.epoch = 0
+        self._ask = written
+        self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Wait for the batch at hand; from then on it counts as one of an earlier epoch."""
+        async with self.between_batches:
+            self.epoch += 1
+            if not self._learnt.done():
+                self._learnt.set_result({})
+            self._learnt = asyncio.Future()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Learn what was written of them."""
+        _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
+        learnt = self._learnt
+        try:
+            answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
+        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
+            answer = error
+        if not learnt.done():
+            learnt.set_result(answer)
+
+    async def known(self, epoch: int) -> dict[TopicPartition, Written]:
+        """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
+
+        Waits until the broker has said it. Raises Unavailable if it did not.
+        """
+        if epoch != self.epoch:
+            return {}
+        answer = await asyncio.shield(self._learnt)
+        if isinstance(answer, Exception):
+            raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
+        return answer
+
+
+class Idle:
+    """Finds partitions of which every message was fetched, and none has come since for long enough: each once."""
+
+    def __init__(self, after_s: float) -> None:
+        """Wait for so many seconds."""
+        self._after_s = after_s
+        self._since_s: dict[TopicPartition, float] = {}
+
+    async def since(self, consumer: Any, found: Collection[TopicPartition]) -> dict[tuple[str, int], float]:
+        """Return for how long partitions have been idle; `found` are those of which messages came just now."""
+        now_s = time.monotonic()
+        self._since_s.update(dict.fromkeys(found, now_s))
+        assigned = consumer.assignment()
+        quiet = {at: now_s - since for at, since in self._since_s.items() if now_s - since > self._after_s}
+        for at in quiet:
+            del self._since_s[at]
+        idle: dict[tuple[str, int], float] = {}
+        for at, seconds in quiet.items():
+            if at not in assigned:
+                continue
+            # That none was fetched does not say that there is none: the broker is asked.
+            if await _is_at_the_end(consumer, at):
+                idle[at.topic, at.partition] = seconds
+            else:
+                self._since_s[at] = now_s
+        return idle
+
+
+async def _is_at_the_end(consumer: Any, at: TopicPartition) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            ends = await consumer.end_offsets([at])
+            return bool(ends[at] == await consumer.position(at))
+    except (KafkaError, TimeoutError):
+        return False
