@@ -11,7 +11,7 @@ import pytest
 from ingest.adapters.registry import KafkaRegistry
 from ingest.errors import Misconfigured
 from schemas import topics, wire
-from schemas.detections import Attribute, Candidate
+from schemas.detections import Attribute, Candidate, event_id
 from schemas.sightings import Sighting, Trait
 from services import enricher, indexer
 from tests.support import stages
@@ -134,6 +134,22 @@ async def test_a_camera_that_is_registered_late_is_waited_for(flow: Flow) -> Non
     assert len(await stages.rows_of(flow.database, late.camera_id)) == 1
 
 
+async def test_a_registry_of_thousands_is_read_whole_before_the_first_read_is_taken(flow: Flow, tmp_path: Path) -> None:
+    """The read waits already, and its camera is the last of the registry."""
+    many = [camera(f"{flow.camera.camera_id}-{number}")[0] for number in range(3000)]
+    await stages.put_cameras(flow.publisher, *many)
+    item = flow.detection(0, camera_id=many[-1].camera_id)
+    await stages.put_detections(flow.publisher, [item])
+    worker = stages.Worker("enricher", flow.settings, tmp_path)
+    try:
+        worker.wait_until_ready()
+        await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+    finally:
+        worker.stop()
+    assert await flow.dead_letters.records() == []
+    assert [wire.decode(value, Sighting).pass_id for _, value in await flow.sightings.records()] == [item.event_id]
+
+
 async def test_offsets_move_only_after_the_transaction(flow: Flow) -> None:
     await stages.put_sightings(flow.publisher, [flow.sighting(number) for number in range(50)])
     stage = indexer.build(flow.settings)
@@ -237,6 +253,35 @@ async def test_two_indexers_share_the_work_and_lose_none_of_it(flow: Flow) -> No
     assert second.counts.written > 0
     rows = await flow.rows()
     assert sorted(row["pass_id"] for row in rows) == sorted(item.pass_id for item in items)
+
+
+async def test_two_enrichers_share_the_work_and_lose_none_of_it(flow: Flow) -> None:
+    cameras = [camera(f"{flow.camera.camera_id}-{number}")[0] for number in range(40)]
+    await stages.put_cameras(flow.publisher, *cameras)
+    items = [
+        flow.detection(number, camera_id=one.camera_id, event_id=event_id(one.camera_id, str(number)))
+        for number in range(50)
+        for one in cameras
+    ]
+    async with KafkaRegistry(flow.kafka.bootstrap, timeout_s=30) as registry:
+        first, second = (
+            enricher.build(
+                stages.settings(flow.kafka.bootstrap, flow.database, batch_records=50, instance=instance), registry
+            )
+            for instance in ("1", "2")
+        )
+        async with stages.running(first):
+            await stages.put_detections(flow.publisher, items[:1000])
+            async with stages.running(second):
+                await stages.put_detections(flow.publisher, items[1000:])
+                await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+    assert first.counts.written > 0
+    assert second.counts.written > 0
+    assert await flow.dead_letters.records() == []
+    await flow.indexed()
+    rows = [row for one in cameras for row in await stages.rows_of(flow.database, one.camera_id)]
+    assert sorted(row["pass_id"] for row in rows) == sorted(item.event_id for item in items)
+    assert {row["revision"] for row in rows} == {0}
 
 
 async def test_a_read_too_large_for_the_broker_is_a_dead_letter_and_costs_no_other(flow: Flow) -> None:
