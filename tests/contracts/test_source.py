@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from aiokafka.admin import NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import NewTopic, RecordsToDelete
 
 from ingest.adapters.batches import GroupSource
 from ingest.adapters.memory import InMemory
@@ -15,6 +16,7 @@ from ingest.adapters.memory_batches import MemorySource, MemoryTopic
 from ingest.errors import Unavailable
 from ingest.ports import Fetched, Source
 from schemas import topics
+from schemas.offsets import Written
 from services.demo.kafka import Kafka
 from tests.support.stages import move
 from tests.support.topics import admin, make_topics, write
@@ -52,9 +54,15 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     yield Subject(lambda: member(kafka.bootstrap, group), write_to_kafka)
 
 
-def member(bootstrap: str, group: str, instance: str = "1") -> GroupSource:
+def member(bootstrap: str, group: str, instance: str = "1", *, remembers: bool = False) -> GroupSource:
     return GroupSource(
-        bootstrap, topics.DETECTIONS, group=group, instance=instance, max_records=3, session_timeout_s=6.0
+        bootstrap,
+        topics.DETECTIONS,
+        group=group,
+        instance=instance,
+        max_records=3,
+        session_timeout_s=6.0,
+        remembers=remembers,
     )
 
 
@@ -147,6 +155,31 @@ async def test_a_batch_is_not_ours_after_a_rebalance(kafka: Kafka) -> None:
             assert not ours
     finally:
         await first.stop()
+        await second.stop()
+
+
+async def test_that_needed_messages_have_expired_is_known_before_anything_is_fetched(kafka: Kafka) -> None:
+    """The first fetch may bring another partition's messages alone, and what is remembered begins with them."""
+    await make_topics(kafka.bootstrap)
+    group = f"source-{next(_numbers)}"
+    await move(kafka.bootstrap, group, topic=topics.DETECTIONS)
+    await write(kafka.bootstrap, topics.DETECTIONS, *((b"one key", value) for value in WORDS[:3]))
+    first, second = (member(kafka.bootstrap, group, remembers=True) for _ in range(2))
+    await first.start()
+    batch = await fetched(first)
+    [(place, end)] = batch.positions.items()
+    assert await first.commit(batch, {place: (end - 3, Written(done=end))})
+    await first.stop()
+    async with admin(kafka.bootstrap) as client:
+        await client.delete_records({TopicPartition(*place): RecordsToDelete(before_offset=end - 1)})
+    await second.start()
+    try:
+        known = await second._rebalances.known(second._rebalances.epoch)
+        gone = {(at.topic, at.partition) for at, one in known.items() if one.beginning_gone}
+        assert gone == {place}
+        assert known[TopicPartition(*place)].done == end
+        assert [message.value for message in (await fetched(second)).messages] == WORDS[2:3]
+    finally:
         await second.stop()
 
 
