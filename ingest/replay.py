@@ -64,8 +64,11 @@ def is_seen_by(letter: DeadLetter, agency: str, cameras: Cameras) -> bool:
 def is_expired(detection: Detection, cameras: Cameras, rules: OwnerRules, now: datetime) -> bool:
     """Tell whether a read is older than its owner may keep it; where registry and message differ, the stricter one.
 
-    A clock that runs ahead gives nobody more time: the arrival counts then.
+    A clock that runs ahead gives nobody more time: the arrival counts then. Of a time without its offset from UTC,
+    which only a faulty writer makes, nobody can say that it is recent enough.
     """
+    if detection.captured_at.tzinfo is None or detection.received_at.tzinfo is None:
+        return True
     camera = cameras.get(detection.camera_id)
     owners = {detection.owner} | ({camera.owner} if camera is not None else set())
     days = min(rules.days(owner) for owner in owners)

@@ -127,6 +127,11 @@ def test_a_clock_that_is_ahead_gives_no_more_time() -> None:
     assert verdict(one, "clock_future", clock_use="arrival") == "past_retention"
 
 
+@pytest.mark.parametrize("name", ["captured_at", "received_at"])
+def test_a_time_without_its_offset_never_comes_back(name: str) -> None:
+    assert verdict(read(**{name: NOW.replace(tzinfo=None)}), "poisoned") == "past_retention"
+
+
 def test_a_clock_rule_that_makes_a_read_too_old_is_no_way_back() -> None:
     one = ahead(timedelta(hours=1))
     assert verdict(one, "clock_future", owner="north", clock_use="offset", clock_offset_s=-86_400.0 * 40) == (
