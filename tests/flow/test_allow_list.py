@@ -137,7 +137,7 @@ async def _went(kafka: Kafka, database: Database, walk: Walk) -> Left:
         await _push(walk, port)
         retired = [msgspec.structs.replace(one, active=False, revision=1) for one in walk.of("retired")]
         await stages.put_cameras(publisher, *retired)
-        for name in ("enricher", "indexer", "matcher"):
+        for name in ("enricher", "indexer", "matcher", "counting"):
             await walk.process(name, ["-m", f"services.{name}"])
         await walk.process("health", ["-m", "services.health"], "platetrail_health")
         await _worked_off(kafka)
