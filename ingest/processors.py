@@ -20,10 +20,6 @@ LET_GO_S: Final = 10.0
 
 _LOG: Final = structlog.get_logger()
 
-
-STOP_S: Final = 10.0
-"""How long an agent's app may take to commit, and to let go of the broker: without one it would take for ever."""
-
 COMMIT_S: Final = 1.0
 """How often an agent's app commits: what a kill makes it do again is the events of so long."""
 
@@ -82,17 +78,19 @@ async def run(
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
-        await _end(app)
+        stopping = await _end(app)
+        if stopping.done():
+            stopping.result()
 
 
-async def _end(app: faust.App) -> None:
-    """Stop an app. Its own stop takes no cancellation, so it is left behind if it does not end."""
+async def _end(app: faust.App) -> "asyncio.Task[None]":
+    """Stop an app, and return its end. Its own stop takes no cancellation: it is left behind if it takes too long."""
     stopping = asyncio.create_task(app.stop())
-    done, _ = await asyncio.wait({stopping}, timeout=LET_GO_S)
-    if not done:
+    await asyncio.wait({stopping}, timeout=LET_GO_S)
+    if not stopping.done():
+        stopping.cancel()
         _LOG.warning("left_behind", reason="the app did not end in time")
-    else:
-        stopping.result()
+    return stopping
 
 
 Take = Callable[[Event], Awaitable[None]]
@@ -111,7 +109,6 @@ async def run_agent(
     session_timeout_s: float = 30.0,
     join_s: float = 120.0,
     ready: Callable[[], None] = lambda: None,
-    left_behind: Callable[[], None] = lambda: None,
 ) -> None:
     """Give every record of a topic to `take`, one after another, until `stop` is set; each at least once.
 
@@ -119,9 +116,9 @@ async def run_agent(
     either returned. If `set_aside` raises, too, this does, and whoever starts again is given the record again. The
     topic must exist. `ready` is called when the group has given this worker its partitions, of which there may be none.
 
-    Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, or if Faust gives
-    up by itself. Signals are the caller's. `left_behind` is called if Faust could not be stopped in `STOP_S`, which
-    happens without a broker: its thread keeps the process from ending in any other way than at once.
+    Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, if Faust gives up
+    by itself, or if it can't commit within `LET_GO_S` at the end, which happens without a broker. Signals are the
+    caller's.
     """
     broker = Broker.of(broker)
     app = _App(**_settings(name, broker), **_group(name, instance, session_timeout_s))
@@ -142,8 +139,12 @@ async def run_agent(
         await asyncio.wait({started})
         # An event that could not be done will not be done by waiting for it either.
         app.conf.stream_wait_empty = not ended.done()
-        if not await _stopped(app):
-            left_behind()
+        stopping = await _end(app)
+    if not stopping.done():
+        raise Unavailable("the broker did not answer at the end; what was not committed will be done again")
+    if (failure := stopping.exception()) is not None:
+        # Nothing depends on it: what was not committed is done again.
+        _LOG.warning("left_behind", reason=type(failure).__name__)
 
 
 async def _joined(app: _App, ready: Callable[[], None]) -> None:
@@ -151,7 +152,7 @@ async def _joined(app: _App, ready: Callable[[], None]) -> None:
     joined = asyncio.Event()
 
     async def assigned(_: Any, /, *given: Any, **__: Any) -> None:
-        structlog.get_logger().info("assigned", partitions=sorted(at.partition for at in given[0]))
+        _LOG.info("assigned", partitions=sorted(at.partition for at in given[0]))
         joined.set()
         ready()
 
@@ -194,20 +195,6 @@ async def _first(*awaited: Any, limit_s: float | None = None) -> None:
                 task.cancel()
     for task in done:
         task.result()
-
-
-async def _stopped(app: _App) -> bool:
-    """Stop an app. One that cannot commit would wait for ever, and swallow that it is cancelled: False, then."""
-    stopping = asyncio.create_task(app.stop())
-    await asyncio.wait({stopping}, timeout=STOP_S)
-    if not stopping.done():
-        stopping.cancel()
-        structlog.get_logger().warning("left_behind", reason="the broker did not answer at the end")
-        return False
-    if (error := stopping.exception()) is not None:
-        # Nothing depends on it: what was not committed is done again.
-        structlog.get_logger().warning("left_behind", reason=type(error).__name__)
-    return True
 
 
 def _settings(name: str, broker: Broker) -> dict[str, Any]:

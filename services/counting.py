@@ -4,9 +4,6 @@ The counts are at /metrics, and in a line of the log whenever they have changed.
 """
 
 import asyncio
-import contextlib
-import os
-import threading
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -22,13 +19,11 @@ from ingest.adapters.topics import partitions_of
 from ingest.counting import LetterCounts
 from ingest.errors import Misconfigured, Unavailable
 from schemas import metrics, topics
-from services.observe import listening, run_worker
+from services.observe import listening, run_worker, telling
 from services.settings import Settings
 
 NAME: Final = "counting"
-REPORT_S: Final = 30.0
 LOOK_S: Final = 0.5
-LAST_S: Final = 2.0
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
@@ -43,35 +38,20 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     async def is_ready() -> bool:
         return joined.is_set()
 
-    reporting = asyncio.create_task(_report(counts))
-    try:
-        async with listening(settings, collected(counts), is_ready):
-            await _until_there(settings.broker(), stop, settings.outage_limit_s)
-            await processors.run_agent(
-                NAME,
-                settings.broker(),
-                topics.DEAD_LETTERS,
-                counts.take,
-                counts.set_aside,
-                stop,
-                instance=settings.instance,
-                session_timeout_s=settings.session_timeout_s,
-                join_s=settings.outage_limit_s,
-                ready=ready,
-                left_behind=_end_soon,
-            )
-    finally:
-        reporting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reporting
-        _tell(counts)
-
-
-def _end_soon() -> None:
-    """End the process, though a thread of Faust's still waits for the broker: all that is to be done takes no time."""
-    timer = threading.Timer(LAST_S, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
+    async with telling(counts.told, lambda: _tell(counts)), listening(settings, collected(counts), is_ready):
+        await _until_there(settings.broker(), stop, settings.outage_limit_s)
+        await processors.run_agent(
+            NAME,
+            settings.broker(),
+            topics.DEAD_LETTERS,
+            counts.take,
+            counts.set_aside,
+            stop,
+            instance=settings.instance,
+            session_timeout_s=settings.session_timeout_s,
+            join_s=settings.outage_limit_s,
+            ready=ready,
+        )
 
 
 async def _until_there(broker: Broker, stop: asyncio.Event, limit_s: float) -> None:
@@ -113,16 +93,6 @@ def collected(counts: LetterCounts) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Letters(counts))
     return registry
-
-
-async def _report(counts: LetterCounts) -> None:
-    """Log the counts whenever they have changed, but not more often than each `REPORT_S`."""
-    told = counts.told()
-    while True:
-        await asyncio.sleep(REPORT_S)
-        if counts.told() != told:
-            told = counts.told()
-            _tell(counts)
 
 
 def _tell(counts: LetterCounts) -> None:

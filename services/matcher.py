@@ -5,7 +5,6 @@ hot lists yet, so nothing is wanted and every read is discarded unmatched.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -23,11 +22,10 @@ from ingest.stage import Limits, Stage, Work
 from schemas import metrics, topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
-from services.observe import Measures, listening, run_worker
+from services.observe import Measures, listening, run_worker, telling
 from services.settings import Settings
 
 NAME: Final = "matcher"
-REPORT_S: Final = 30.0
 
 
 class _Nowhere:
@@ -80,21 +78,17 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     tally, measures = Tally(), Measures(NAME)
     measures.collected.register(_Reads(tally))
     stage = build(settings, tally, measures)
-    reporting = asyncio.create_task(_report(tally))
-    try:
-        async with listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)):
-            await processors.run(
-                NAME,
-                settings.broker(),
-                lambda stopping: stage.run(stopping, measures.joined),
-                stop,
-                drain_s=settings.drain_s,
-            )
-    finally:
-        reporting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reporting
-        _tell(tally)
+    async with (
+        telling(tally.of.copy, lambda: _tell(tally)),
+        listening(settings, measures.collected, measures.readiness(settings.stuck_after_s)),
+    ):
+        await processors.run(
+            NAME,
+            settings.broker(),
+            lambda stopping: stage.run(stopping, measures.joined),
+            stop,
+            drain_s=settings.drain_s,
+        )
 
 
 class _Reads(Collector):
@@ -110,16 +104,6 @@ class _Reads(Collector):
         for outcome, number in self._tally.of.items():
             family.add_metric([outcome], number)
         yield family
-
-
-async def _report(tally: Tally) -> None:
-    """Log the counts whenever they have changed, but not more often than each `REPORT_S`."""
-    told = tally.of.copy()
-    while True:
-        await asyncio.sleep(REPORT_S)
-        if tally.of != told:
-            told = tally.of.copy()
-            _tell(tally)
 
 
 def _tell(tally: Tally) -> None:

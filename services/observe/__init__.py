@@ -5,6 +5,7 @@ from services.observe.listener import CannotListen as CannotListen
 from services.observe.listener import listening as listening
 from services.observe.logs import configure_logging as configure_logging
 from services.observe.logs import exception_names as exception_names
+from services.observe.logs import telling as telling
 from services.observe.measures import Measures as Measures
 from services.observe.measures import Pulse as Pulse
 from services.observe.open_routes import OPEN_ROUTES as OPEN_ROUTES

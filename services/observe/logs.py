@@ -1,16 +1,46 @@
 """JSON logs that hold no value of a record: our own, and what libraries say."""
 
+import asyncio
+import contextlib
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from services.settings import Settings
+
+TELL_S: Final = 30.0
+
+
+@contextlib.asynccontextmanager
+async def telling(counts: Callable[[], object], tell: Callable[[], None]) -> AsyncIterator[None]:
+    """Log counts (by `tell`) whenever they have changed, not more often than each `TELL_S`, and when the block ends.
+
+    `counts` returns a value of its own each time.
+    """
+    telling_changes = asyncio.create_task(_tell_changes(counts, tell))
+    try:
+        yield
+    finally:
+        telling_changes.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling_changes
+        tell()
+
+
+async def _tell_changes(counts: Callable[[], object], tell: Callable[[], None]) -> None:
+    told = counts()
+    while True:
+        await asyncio.sleep(TELL_S)
+        now = counts()
+        if now != told:
+            told = now
+            tell()
 
 
 def configure_logging(service: str, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
 import structlog
+from uvicorn.loops.auto import auto_loop_factory
 
 from services.observe.logs import configure_logging, tell_failure
 from services.observe.tracing import exported
@@ -46,18 +47,10 @@ def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable
     """
     settings = Settings()
     configure_logging(service, settings)
-    with exported(service, settings), asyncio.Runner(loop_factory=loop_factory()) as runner:
+    loop_factory = auto_loop_factory()  # uvloop, where there is one
+    with exported(service, settings), asyncio.Runner(loop_factory=loop_factory) as runner:
         code = runner.run(_work(settings, work))
     sys.exit(code)
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the fastest event loop there is here: uvloop's, or None for Python's own."""
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return None
-    return uvloop.new_event_loop
 
 
 async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:

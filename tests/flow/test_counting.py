@@ -21,7 +21,6 @@ from ingest import processors
 from ingest.adapters.topics import partitions_of
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter, Reason
-from services.counting import LAST_S
 from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from tests.support import retention, stages
@@ -282,7 +281,7 @@ async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounde
     own_kafka.kill()
     try:
         again._process.send_signal(signal.SIGTERM)
-        until(lambda: again.returncode is not None, "it has ended", 4 * (processors.STOP_S + LAST_S))
+        until(lambda: again.returncode is not None, "it has ended", 4 * (processors.LET_GO_S + 2.0))
     finally:
         own_kafka.restart()
 
