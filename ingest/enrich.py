@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from ingest import deadletter, normalise, plates, regions
+from ingest.retention import Cutoffs
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import MAX_CANDIDATES, Detection, Position
@@ -47,7 +48,7 @@ class _Place:
 
     __slots__ = ("camera", "cutoff", "cutoffs", "is_ephemeral", "no_plate_key", "owner", "position")
 
-    def __init__(self, camera: Camera | None, cutoffs: "_Cutoffs") -> None:
+    def __init__(self, camera: Camera | None, cutoffs: Cutoffs) -> None:
         self.camera = camera
         self.cutoffs = cutoffs
         self.owner = camera.owner if camera is not None else None
@@ -66,23 +67,9 @@ class _Place:
         return detection.captured_at <= (cutoff if self.camera is None else max(cutoff, self.cutoff))
 
 
-class _Cutoffs:
-    """The time up to which the reads of each owner are past its days."""
-
-    def __init__(self, rules: OwnerRules, now: datetime) -> None:
-        self._rules, self._now = rules, now
-        self._known: dict[str, datetime] = {}
-
-    def of(self, owner: str) -> datetime:
-        found = self._known.get(owner)
-        if found is None:
-            found = self._known[owner] = self._now - timedelta(days=self._rules.days(owner))
-        return found
-
-
 def enrich(cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]) -> list[Outcome]:
     """Return what became of each detection, in order."""
-    cutoffs = _Cutoffs(rules, now)
+    cutoffs = Cutoffs(rules, now)
     places: dict[str, _Place] = {}
     outcomes: list[Outcome] = []
     for detection in batch:

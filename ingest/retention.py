@@ -22,6 +22,22 @@ UNDER_WAY: Final = timedelta(hours=6)
 _DAY: Final = timedelta(days=1)
 
 
+class Cutoffs:
+    """The time up to which the reads of each owner are past its days, as of now: each worked out once."""
+
+    def __init__(self, rules: OwnerRules, now: datetime) -> None:
+        """Know the owners' rules, and what time it is."""
+        self._rules, self._now = rules, now
+        self._known: dict[str, datetime] = {}
+
+    def of(self, owner: str) -> datetime:
+        """Return the time of an owner: what was captured then or before may not be kept any longer."""
+        found = self._known.get(owner)
+        if found is None:
+            found = self._known[owner] = self._now - timedelta(days=self._rules.days(owner))
+        return found
+
+
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What one round did: days made and dropped, reads that went with them or were purged, claims forgotten."""
 

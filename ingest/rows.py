@@ -6,13 +6,14 @@ runs for every read, so there is no call for each field.
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from ingest.retention import Cutoffs
 from schemas.detections import MAX_CANDIDATES, MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH
 from schemas.owners import OwnerRules
 from schemas.sightings import MAX_SAID_BYTES, Said, Sighting, Trait
@@ -96,15 +97,11 @@ def kept(rules: OwnerRules, now: datetime, sightings: Sequence[Sighting]) -> lis
 
     It was not when it was enriched: it has waited since, and its day may be gone. Raises Unfit as `rows` does.
     """
-    since: dict[str, datetime] = {}
-    made: list[Row | None] = []
-    for sighting in sightings:
-        owner = sighting.owner
-        if owner not in since:
-            since[owner] = now - timedelta(days=rules.days(owner))
-        row = _row(sighting)
-        made.append(row if sighting.captured_at > since[owner] else None)
-    return made
+    cutoffs = Cutoffs(rules, now)
+    return [
+        row if sighting.captured_at > cutoffs.of(sighting.owner) else None
+        for sighting, row in zip(sightings, rows(sightings), strict=True)
+    ]
 
 
 def newest(batch: Iterable[Row]) -> list[Row]:
