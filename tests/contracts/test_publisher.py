@@ -1,17 +1,16 @@
 """What a publisher does, in memory and on Apache Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import pytest
 
 from ingest.adapters.kafka import BATCH_BYTES, KafkaPublisher
 from ingest.adapters.memory import MemoryPublisher
 from ingest.errors import TooLarge, Unavailable
-from ingest.ports import Publisher
 from schemas import topics
 from services.demo.kafka import Kafka
+from tests.support.publishing import Subject, publishing
 from tests.support.topics import make_topics, set_configs, tail
 
 TOO_LARGE = b"x" * (topics.load(topics.DETECTIONS).max_message_bytes + 1)
@@ -19,28 +18,10 @@ TOO_LARGE = b"x" * (topics.load(topics.DETECTIONS).max_message_bytes + 1)
 pytestmark = pytest.mark.filterwarnings("ignore::ingest.adapters.memory.InMemory")
 
 
-class Subject(NamedTuple):
-    publisher: Publisher
-    read: Callable[[], Awaitable[list[tuple[bytes, bytes]]]]
-
-
 @pytest.fixture(params=["memory", "kafka"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
-        memory = MemoryPublisher()
-
-        async def kept() -> list[tuple[bytes, bytes]]:
-            return memory.records.get(topics.DETECTIONS, [])
-
-        yield Subject(memory, kept)
-        return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    await make_topics(kafka.bootstrap)
-    async with (
-        KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher,
-        tail(kafka.bootstrap, topics.DETECTIONS) as written,
-    ):
-        yield Subject(publisher, written.records)
+    async with publishing(request, topics.DETECTIONS) as made:
+        yield made
 
 
 @pytest.mark.parametrize("topic", topics.ALL)

@@ -1,49 +1,27 @@
 """What a sink does with items that are too large, in memory and on Apache Kafka: the rest is written."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import pytest
 
 from ingest import deadletter
 from ingest.adapters.batches import TopicSink
-from ingest.adapters.kafka import BATCH_BYTES, KafkaPublisher
-from ingest.adapters.memory import MemoryPublisher
+from ingest.adapters.kafka import BATCH_BYTES
 from ingest.errors import Oversized
-from ingest.ports import Publisher
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
-from services.demo.kafka import Kafka
 from tests.support.detections import NOW, detection
-from tests.support.topics import make_topics, tail
+from tests.support.publishing import Subject, publishing
 
 pytestmark = pytest.mark.filterwarnings("ignore::ingest.adapters.memory.InMemory")
 
 HUGE = "X" * topics.load(topics.DEAD_LETTERS).max_message_bytes
 
 
-class Subject(NamedTuple):
-    publisher: Publisher
-    read: Callable[[], Awaitable[list[tuple[bytes, bytes]]]]
-
-
 @pytest.fixture(params=["memory", "kafka"])
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
-    if request.param == "memory":
-        memory = MemoryPublisher()
-
-        async def kept() -> list[tuple[bytes, bytes]]:
-            return memory.records.get(topics.DEAD_LETTERS, [])
-
-        yield Subject(memory, kept)
-        return
-    kafka: Kafka = request.getfixturevalue("kafka")
-    await make_topics(kafka.bootstrap)
-    async with (
-        KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher,
-        tail(kafka.bootstrap, topics.DEAD_LETTERS) as written,
-    ):
-        yield Subject(publisher, written.records)
+    async with publishing(request, topics.DEAD_LETTERS) as made:
+        yield made
 
 
 @pytest.mark.parametrize("places", [(0,), (2, 5), (9,), tuple(range(10))])

@@ -1,6 +1,7 @@
 """Messages that nobody can use among good ones: each is set aside once, with its reason, and the good ones go on."""
 
 import asyncio
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
@@ -38,14 +39,7 @@ async def poisoned(system: System, load: Load, rng: Random) -> None:
     load.bad.update(
         {"undecodable": 2 * OF_EACH, "unknown_camera": OF_EACH, "wrong_owner": OF_EACH, "poisoned": OF_EACH}
     )
-    producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
-    await producer.start()
-    try:
-        for topic, key, value in bad:
-            await producer.send_and_wait(topic, value, key=key.encode())
-            await asyncio.sleep(rng.uniform(0, 0.1))
-    finally:
-        await producer.stop()
+    await _send(system, bad, lambda: rng.uniform(0, 0.1))
 
 
 async def too_large(system: System, load: Load, rng: Random) -> None:
@@ -57,17 +51,22 @@ async def too_large(system: System, load: Load, rng: Random) -> None:
         candidates = tuple(Candidate(plate="X" * SMALL_BYTES, confidence=0.1) for _ in range(2))
         large = [_written(rng, camera_id="faults-0", candidates=candidates) for _ in range(OF_EACH)]
         load.bad["too_large"] += OF_EACH
-        producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
-        await producer.start()
-        try:
-            for topic, key, value in large:
-                await producer.send_and_wait(topic, value, key=key.encode())
-                await asyncio.sleep(rng.uniform(0, 0.2))
-        finally:
-            await producer.stop()
+        await _send(system, large, lambda: rng.uniform(0, 0.2))
         await _set_aside(system)
     finally:
         await ensure_topics(system.kafka.bootstrap)
+
+
+async def _send(system: System, messages: Iterable[tuple[str, str, bytes]], pause_s: Callable[[], float]) -> None:
+    """Write messages (topic, key, value) one after another, with pauses between them."""
+    producer = AIOKafkaProducer(bootstrap_servers=system.kafka.bootstrap)
+    await producer.start()
+    try:
+        for topic, key, value in messages:
+            await producer.send_and_wait(topic, value, key=key.encode())
+            await asyncio.sleep(pause_s())
+    finally:
+        await producer.stop()
 
 
 async def _set_aside(system: System) -> None:

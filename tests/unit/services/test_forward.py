@@ -7,13 +7,7 @@ import pytest
 import structlog
 
 from services.observe.logs import Forward
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ from prometheus_client import generate_latest
 
 from schemas import metrics
 from services.observe import Measures
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
