@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -66,7 +67,11 @@ async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Aw
 
 
 def _ending(code: int) -> int:
-    """Return an exit code, and see that the process ends with it, even if a client does not let go of the loop."""
+    """Return an exit code, and see that the process ends with it, even if a client does not let go of the loop.
+
+    The last line of the log was said: what libraries say of tasks that they leave behind must not come after it.
+    """
+    logging.disable(logging.CRITICAL)
     timer = threading.Timer(LET_GO_S, os._exit, (code,))
     timer.daemon = True
     timer.start()
