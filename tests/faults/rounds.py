@@ -19,6 +19,8 @@ Inject = Callable[[System, Load, Random], Awaitable[int]]
 """Does one round of a fault; returns what was in hand, or -1 if the fault is none that has to meet something."""
 
 WARM_S: Final = 1.0
+TRIES: Final = 3
+"""How often a round is tried until it meets something in hand; a round that never does fails its fault."""
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Result:
     seed: int
     wanted: int
     held: list[int] = field(default_factory=list)
+    tried: int = 0
     found: Found = field(default_factory=Found)
     ended: list[Ended] = field(default_factory=list)
     seconds: float = 0.0
@@ -41,14 +44,14 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Tell whether it was carried out, and nothing was lost, doubled or made up."""
-        return not self.error and self.found.whole and bool(self.counted) and len(self.held) == self.wanted
+        """Tell whether every round that was wanted counted, and nothing was lost, doubled or made up."""
+        return not self.error and self.found.whole and self.counted == len(self.held) == self.wanted
 
     def line(self) -> str:
         """Return it in one line."""
         found = self.found
         parts = [
-            f"{self.fault}: {len(self.held)} rounds, {self.counted} counted, in hand {self.held}",
+            f"{self.fault}: {len(self.held)} rounds, {self.counted} counted of {self.tried} tried, in hand {self.held}",
             f"{found.passes} passes, {found.reads} reads ({found.resent} sent again, {found.late} passes late)",
             f"lost {dict(+found.lost)}, doubled {dict(+found.doubled)}, duplicates in topics {dict(+found.duplicates)}",
             f"dead letters {dict(+found.dead_letters)}, seed {self.seed}, {self.seconds:.0f} s",
@@ -96,6 +99,18 @@ FAULTS: Final[Mapping[str, Inject]] = {
 SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL")
 
 
+async def _round(result: Result, inject: Callable[[], Awaitable[int]]) -> int:
+    """Try one round until it meets something in hand, `TRIES` times at most; note each try, and what the last met."""
+    held = 0
+    for _ in range(TRIES):
+        result.tried += 1
+        held = await inject()
+        if held:
+            break
+    result.held.append(held)
+    return held
+
+
 async def run(world: World, faults: Mapping[str, int], seed: int, say: Say, limit_s: float = math.inf) -> Result:
     """Inject faults, each as often as is said, under one load; drain; count.
 
@@ -115,8 +130,7 @@ async def run(world: World, faults: Mapping[str, int], seed: int, say: Say, limi
             for number, name in enumerate([name for name, rounds in faults.items() for _ in range(rounds)]):
                 if time.monotonic() - begun_s > limit_s:
                     break
-                held = await FAULTS[name](system, load, rng)
-                result.held.append(held)
+                held = await _round(result, partial(FAULTS[name], system, load, rng))
                 say(f"{name} ({number + 1} of {result.wanted}): " + (f"{held} in hand" if held >= 0 else "done"))
         await drained(system)
         result.found = await count(system, load, since)

@@ -26,7 +26,7 @@ from tests.faults.system import running
 PAGE: Final = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 COLUMNS: Final = (
-    "fault", "rounds", "counted", "reads", "in hand, min / median", "lost", "doubled", "duplicates in topics",
+    "fault", "rounds", "counted of tried", "reads", "in hand, min / median", "lost", "doubled", "duplicates in topics",
     "dead letters", "seed",
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def row(result: Result) -> list[str]:
     return [
         result.fault + (" (**failed**)" if not result.good else ""),
         str(len(result.held)) + (f" of {result.wanted}" if len(result.held) < result.wanted else ""),
-        str(result.counted),
+        f"{result.counted} of {result.tried}",
         f"{found.reads:,}",
         f"{min(met)} / {statistics.median(met):.0f}" if met else "none",
         str(found.lost.total()),
