@@ -265,9 +265,15 @@ class Atomic(Part, Protocol[Item]):
     """Writes what comes of one partition's messages, and moves the group's offset of it, all or nothing."""
 
     async def write(
-        self, place: Place, items: Sequence[Item], letters: Sequence[DeadLetter], offset: int, beside: str
+        self,
+        place: Place,
+        items: Sequence[Item],
+        letters: Sequence[DeadLetter],
+        offset: int,
+        beside: str,
+        traces: Mapping[int, bytes],
     ) -> None:
-        """Write items and letters, and commit the offset with the text beside it.
+        """Write items, those at the places of `traces` with a trace each, and letters; commit the offset and its text.
 
         Raises Oversized if some are too large (their places in the two lists, one behind the other), and then nothing
         was written; Fenced if another worker has the partition; Unavailable if nobody knows, which ends the process.

@@ -238,8 +238,9 @@ class Stage(Runner, Generic[In, Out]):
         while True:
             items, letters = _sorted([batch.made[at] for at in members])
             whole = [deadletter.shortened(one) if at in short else one for at, one in enumerate(letters)]
+            headers = traces.headers(batch.traced, (members[at] for at, _ in items))
             try:
-                await atomic.write(place, [item for _, item in items], whole, offset, beside)
+                await atomic.write(place, [item for _, item in items], whole, offset, beside, headers)
                 return
             except Oversized as error:
                 over = {members[items[at][0]] for at in error.places if at < len(items)}

@@ -1,7 +1,7 @@
 """What a stage tells the traces of a batch: which headers go out with what is made, and what became of each message."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ingest.ports import Sink, Trace, TracedSink
@@ -13,14 +13,19 @@ Fate = Literal["written", "dropped", "again", "dead_letter", "refused"]
 """What became of a message. `again`: nothing new was in it; `refused`: another worker has it and does it again."""
 
 
-def writer(sink: Sink[Any], traced: Mapping[int, Trace], items: Sequence[tuple[int, object]]) -> Write:
-    """Return what writes items into a sink. With each item: the place of the message that it is made of.
+def headers(traced: Mapping[int, Trace], places: Iterable[int]) -> dict[int, bytes]:
+    """Return the traces that go out with items, by number. `places`: of the message that each item is made of.
 
-    All that is made of a message carries its trace, later revisions too, if the sink takes traces.
+    All that is made of a message carries its trace, later revisions too.
     """
-    headers = {number: traced[at].header for number, (at, _) in enumerate(items) if at in traced} if traced else {}
-    if headers and isinstance(sink, TracedSink):
-        return lambda items: sink.write_traced(items, headers)
+    return {number: traced[at].header for number, at in enumerate(places) if at in traced} if traced else {}
+
+
+def writer(sink: Sink[Any], traced: Mapping[int, Trace], items: Sequence[tuple[int, object]]) -> Write:
+    """Return what writes items, each with the place of its message, into a sink: with traces if the sink takes them."""
+    going = headers(traced, (at for at, _ in items))
+    if going and isinstance(sink, TracedSink):
+        return lambda items: sink.write_traced(items, going)
     return sink.write
 
 

@@ -25,10 +25,11 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.kafka import records
 from ingest.adapters.partitions import Idle, Rebalances
 from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
-from ingest.ports import Fetched, Kept, Place, Publisher, TracedRecord
-from schemas import offsets, wire
+from ingest.ports import Fetched, Kept, Place, Publisher
+from schemas import offsets
 from schemas.deadletters import DeadLetter
 from schemas.offsets import Written
 from schemas.sightings import Sighting
@@ -289,17 +290,14 @@ class TopicSink(Generic[T]):
 
         Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
         """
-        await self._publish([(self._key(item), wire.encode(item)) for item in items])
+        await self._publish(records(items, self._key, {}))
 
     async def write_traced(self, items: Sequence[T], traces: Mapping[int, bytes]) -> None:
         """See `ports.TracedSink`; raises what `write` does."""
-        records = [(self._key(item), wire.encode(item)) for item in items]
-        for at, trace in traces.items():
-            records[at] = TracedRecord(*records[at], trace)
-        await self._publish(records)
+        await self._publish(records(items, self._key, traces))
 
-    async def _publish(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        results = await self._publisher.publish(self._topic, records)
+    async def _publish(self, made: Sequence[tuple[bytes, bytes]]) -> None:
+        results = await self._publisher.publish(self._topic, made)
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
         refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
         if refused:

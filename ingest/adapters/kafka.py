@@ -3,8 +3,8 @@
 import asyncio
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -20,7 +20,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from ingest.adapters.broker import Broker
 from ingest.errors import PublishError, TooLarge, Unavailable
 from ingest.ports import TracedRecord
-from schemas import topics
+from schemas import topics, wire
+from schemas.deadletters import DeadLetter
+from schemas.sightings import Sighting
 
 BATCH_BYTES: Final = 256 * 1024
 """Size of a batch of records. Measured with send_batch: 16 KiB gives a quarter of the throughput of this."""
@@ -41,6 +43,8 @@ _REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 
 NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 """Of most records; the client takes nothing but a list, and leaves it as it is."""
+
+T = TypeVar("T", bound=Sighting | DeadLetter)
 
 Record = tuple[bytes, bytes]
 Sent = tuple["asyncio.Future[Any]", list[int]]
@@ -227,6 +231,14 @@ def fitting(topic: str, items: Sequence[Record], results: list[PublishError | No
         else:
             results[at] = TooLarge("too large")
     return fitting
+
+
+def records(items: Sequence[T], key: Callable[[T], bytes], traces: Mapping[int, bytes]) -> list[Record]:
+    """Return items as `schemas.wire` encodes them, each under its key; those at the places of `traces` with a trace."""
+    made = [(key(item), wire.encode(item)) for item in items]
+    for at, trace in traces.items():
+        made[at] = TracedRecord(*made[at], trace)
+    return made
 
 
 def _headers(record: Record) -> list[tuple[str, bytes]]:

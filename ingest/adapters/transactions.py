@@ -6,14 +6,14 @@ each worker would not do that: no generation of the group goes with the offsets.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from ingest.adapters.broker import Broker
-from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting
+from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting, records
 from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable
 from ingest.ports import Place
 from schemas import topics, wire
@@ -73,14 +73,20 @@ class Transactions(Generic[Item]):
         self._producers = made
 
     async def write(
-        self, place: Place, items: Sequence[Item], letters: Sequence[DeadLetter], offset: int, beside: str
+        self,
+        place: Place,
+        items: Sequence[Item],
+        letters: Sequence[DeadLetter],
+        offset: int,
+        beside: str,
+        traces: Mapping[int, bytes],
     ) -> None:
         """See `ports.Atomic.write`."""
         producer = self._producers.get(place)
         if producer is None:
             raise Unavailable("there is no producer for a partition of this batch")
         writes = [
-            (self._topic, [(self._key(item), wire.encode(item)) for item in items]),
+            (self._topic, records(items, self._key, traces)),
             (topics.DEAD_LETTERS, [(self._letter_key(letter), wire.encode(letter)) for letter in letters]),
         ]
         results = await producer.transact(writes, self._group, TopicPartition(*place), (offset, beside))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from ingest.gateway import DETECTIONS_PATH
 from schemas import traces
@@ -37,8 +38,8 @@ def processes(settings: Settings, folder: Path, **more: str) -> Iterator[dict[st
             worker.stop()
 
 
-def traced(flow: Flow, endpoint: str) -> Settings:
-    return stages.settings(flow.kafka.bootstrap, flow.database, traces_endpoint=endpoint)
+def traced(flow: Flow, endpoint: str, **changes: Any) -> Settings:
+    return stages.settings(flow.kafka.bootstrap, flow.database, traces_endpoint=endpoint, **changes)
 
 
 async def push(flow: Flow, gateway: stages.Worker, *plates: str) -> str:
@@ -74,9 +75,13 @@ def of_accepted(collector: Collector) -> dict[str, list[Seen]]:
     return {name: [one for one in found if one.service == f"platetrail-{name}"] for name in NAMES}
 
 
-async def test_a_request_is_one_trace_from_the_gateway_to_the_index(flow: Flow, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_transactions", [False, True])
+async def test_a_request_is_one_trace_from_the_gateway_to_the_index(
+    flow: Flow, tmp_path: Path, in_transactions: bool
+) -> None:
     with collecting() as collector:
-        with processes(traced(flow, collector.endpoint), tmp_path, TRACES_SAMPLE="1") as workers:
+        settings = traced(flow, collector.endpoint, enricher_transactions=in_transactions)
+        with processes(settings, tmp_path, TRACES_SAMPLE="1") as workers:
             camera_id = await push(flow, workers["gateway"], "TRC 0101", "TRC 0102", "TRC 0103")
         found = of_accepted(collector)  # all have ended, and handed over what they had
 
@@ -84,7 +89,9 @@ async def test_a_request_is_one_trace_from_the_gateway_to_the_index(flow: Flow, 
     assert (request.name, request.kind, request.parent_id) == (f"POST {DETECTIONS_PATH}", 2, b"")
     assert request.trace_id.hex() not in FORCED
     assert {one.parent_id for one in found["enricher"]} == {request.span_id}
-    assert {one.parent_id for one in found["indexer"]} <= {one.span_id for one in found["enricher"]}
+    parents = {one.parent_id for one in found["indexer"]}
+    assert parents
+    assert parents <= {one.span_id for one in found["enricher"]}
     for name, topic in (("enricher", "detections"), ("indexer", "sightings")):
         assert {one.name for one in found[name]} == {f"process {topic}"}
         assert {one.kind for one in found[name]} == {5}

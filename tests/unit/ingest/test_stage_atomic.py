@@ -1,7 +1,7 @@
 """A stage that writes and commits in one: what it says of partitions of which nothing was read."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.ports import Place
@@ -17,7 +17,13 @@ class Together:
         self.moved: list[tuple[Place, int]] = []
 
     async def write(
-        self, place: Place, items: Sequence[Any], letters: Sequence[DeadLetter], offset: int, beside: str
+        self,
+        place: Place,
+        items: Sequence[Any],
+        letters: Sequence[DeadLetter],
+        offset: int,
+        beside: str,
+        traces: Mapping[int, bytes],
     ) -> None:
         self.moved.append((place, offset))
 
