@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from ingest import processors
 from ingest.adapters.broker import Broker
+from ingest.adapters.probe import BrokerProbe
 from ingest.adapters.topics import partitions_of
 from ingest.counting import LetterCounts
 from ingest.errors import Misconfigured, Unavailable
@@ -29,6 +30,7 @@ LOOK_S: Final = 0.5
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Count until `stop` is set; serve and log the counts."""
     counts, joined = LetterCounts(), asyncio.Event()
+    broker = BrokerProbe(settings.broker(), topics.DEAD_LETTERS)
 
     def ready() -> None:
         if not joined.is_set():
@@ -36,7 +38,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             structlog.get_logger().info("ready")
 
     async def is_ready() -> bool:
-        return joined.is_set()
+        return joined.is_set() and await broker.answers()
 
     async with telling(counts.told, lambda: _tell(counts)), listening(settings, collected(counts), is_ready):
         await _until_there(settings.broker(), stop, settings.outage_limit_s)

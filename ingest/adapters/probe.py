@@ -1,35 +1,68 @@
-"""Whether a database answers, asked over a connection of its own: the one that writes may be busy for seconds."""
+"""Whether a server answers, asked over a connection of its own: the one that works may be busy for seconds."""
 
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 import asyncpg
+
+from ingest.adapters.broker import Broker
+from ingest.adapters.topics import partitions_of
+from ingest.errors import Misconfigured, Unavailable
 
 ANSWER_S: Final = 2.0
 FRESH_S: Final = 1.0
 """An answer holds for so long: whoever asks often costs the database no more than whoever asks now and then."""
 
 
-class DatabaseProbe:
-    """Asks a database, as a role that can log in there. Nothing is connected before the first question."""
+class Probe(ABC):
+    """Asks a server, one question at a time."""
 
-    def __init__(self, url: str) -> None:
-        """Know the database."""
-        self._url = url
-        self._connection: Any = None
+    def __init__(self) -> None:
+        """Know of no answer yet."""
         self._one_at_a_time = asyncio.Lock()
         self._asked = -FRESH_S
         self._answered = False
 
     async def answers(self) -> bool:
-        """Tell whether the database has answered within two seconds, now or a second ago."""
+        """Tell whether the server has answered within two seconds, now or a second ago."""
         async with self._one_at_a_time:
             if time.monotonic() - self._asked > FRESH_S:
                 self._answered = await self._ask()
                 self._asked = time.monotonic()
             return self._answered
+
+    @abstractmethod
+    async def _ask(self) -> bool: ...
+
+
+class BrokerProbe(Probe):
+    """Asks a broker for a topic, over a connection that is made for each question."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        """Know the broker."""
+        super().__init__()
+        self._broker = broker
+        self._topic = topic
+
+    async def _ask(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return bool(await partitions_of(self._broker, self._topic))
+        except (Misconfigured, Unavailable, TimeoutError):
+            return False
+
+
+class DatabaseProbe(Probe):
+    """Asks a database, as a role that can log in there. Nothing is connected before the first question."""
+
+    def __init__(self, url: str) -> None:
+        """Know the database."""
+        super().__init__()
+        self._url = url
+        self._connection: Any = None
 
     async def aclose(self) -> None:
         """Disconnect."""

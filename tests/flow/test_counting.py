@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 
 from ingest import processors
+from ingest.adapters.probe import FRESH_S
 from ingest.adapters.topics import partitions_of
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter, Reason
@@ -265,7 +266,9 @@ async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounde
     await counting.put(letter())
     await until_async(shows(worker, {"enricher/unknown_camera": 1}), "it works")
     await until_async(counting.committed, "and has committed")
+    assert await is_ready(worker)
     own_kafka.kill()
+    assert not await is_ready(worker, again=True)
     own_kafka.restart()
     await until_async(lambda: _there(own_kafka), "the broker is back")
     await counting.put(*(letter() for _ in range(5)))
@@ -278,12 +281,22 @@ async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounde
         return (await counts(again)).get("enricher/unknown_camera") == (6 if again is worker else 5)
 
     await until_async(counted, "it has counted, in this run or in one that a supervisor has started", 120)
+    await until_async(lambda: is_ready(again), "and says that it is ready")
     own_kafka.kill()
     try:
         again._process.send_signal(signal.SIGTERM)
         until(lambda: again.returncode is not None, "it has ended", 4 * (processors.LET_GO_S + 2.0))
     finally:
         own_kafka.restart()
+
+
+async def is_ready(worker: stages.Worker, *, again: bool = False) -> bool:
+    """Return what a worker says of itself; `again`: not from a moment before, for which an answer may hold."""
+    port = worker.said("listening")[0]["port"]
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        if again:
+            await asyncio.sleep(2 * FRESH_S)
+        return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
 
 
 async def _there(kafka: Kafka) -> bool:
