@@ -23,7 +23,7 @@ from tests.bench.report import Case, case
 READS: Final = 300_000
 """Of each repetition: few beside what is stored on the day that they are written to."""
 
-A_ROW: Final = 620
+A_ROW: Final = 570
 """Bytes on disk, with its indexes, about."""
 
 SPARE: Final = 12 * 10**9
