@@ -14,7 +14,7 @@ from ingest.errors import Misconfigured, Unavailable
 
 ANSWER_S: Final = 2.0
 FRESH_S: Final = 1.0
-"""An answer holds for so long: whoever asks often costs the database no more than whoever asks now and then."""
+"""An answer holds for so long: whoever asks often costs the server no more than whoever asks now and then."""
 
 
 class Probe(ABC):

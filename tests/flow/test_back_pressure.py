@@ -1,17 +1,20 @@
 """A worker whose writes stand still: what it holds meanwhile is bounded, whatever lies in the topic."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import psutil
+import pytest_asyncio
 
 from ingest.adapters.batches import PARTITION_BYTES, sighting_key
 from schemas import topics, wire
+from services.demo import kafka as kafka_starter
 from tests.support import stages
-from tests.support.flow import INDEXER, Flow
+from tests.support.database import Database
+from tests.support.flow import INDEXER, Flow, flowing
 from tests.support.wait import until, until_async
 
 MIB: Final = 1024 * 1024
@@ -58,6 +61,17 @@ async def at_rest(process: psutil.Process) -> int:
     await until_async(still, "it fetches no more", 120)
     resident: int = process.memory_info().rss
     return resident
+
+
+@pytest_asyncio.fixture
+async def flow(database: Database, tmp_path: Path) -> AsyncIterator[Flow]:
+    """A flow with a broker of its own: others would have to read past so much."""
+    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
+    try:
+        async with flowing(kafka, database) as flow:
+            yield flow
+    finally:
+        await asyncio.to_thread(kafka.stop)
 
 
 async def test_a_worker_that_cannot_write_holds_two_batches_and_what_its_client_may(flow: Flow, tmp_path: Path) -> None:

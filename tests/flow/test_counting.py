@@ -18,7 +18,6 @@ import pytest
 import pytest_asyncio
 
 from ingest import processors
-from ingest.adapters.probe import FRESH_S
 from ingest.adapters.topics import partitions_of
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter, Reason
@@ -266,10 +265,12 @@ async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounde
     await counting.put(letter())
     await until_async(shows(worker, {"enricher/unknown_camera": 1}), "it works")
     await until_async(counting.committed, "and has committed")
-    assert await is_ready(worker)
+    await until_async(lambda: is_ready(worker), "it says that it is ready")
     own_kafka.kill()
-    assert not await is_ready(worker, again=True)
-    own_kafka.restart()
+    try:
+        await until_async(lambda: is_not_ready(worker), "it says that it is not ready")
+    finally:
+        own_kafka.restart()
     await until_async(lambda: _there(own_kafka), "the broker is back")
     await counting.put(*(letter() for _ in range(5)))
     again = worker
@@ -290,13 +291,22 @@ async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounde
         own_kafka.restart()
 
 
-async def is_ready(worker: stages.Worker, *, again: bool = False) -> bool:
-    """Return what a worker says of itself; `again`: not from a moment before, for which an answer may hold."""
+async def readiness(worker: stages.Worker) -> int:
+    """Return the status with which a worker says whether it is ready; 0 if it has ended."""
     port = worker.said("listening")[0]["port"]
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        if again:
-            await asyncio.sleep(2 * FRESH_S)
-        return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code
+        except httpx.TransportError:
+            return 0
+
+
+async def is_ready(worker: stages.Worker) -> bool:
+    return await readiness(worker) == 200
+
+
+async def is_not_ready(worker: stages.Worker) -> bool:
+    return await readiness(worker) in (0, 503)
 
 
 async def _there(kafka: Kafka) -> bool:

@@ -24,7 +24,7 @@ from tests.support.wait import until
 GONE_S: Final = 12.0
 """Longer than a library's line is held back, and than dozens of a client's attempts to connect."""
 
-PLATE: Final = "OUT4GE"
+PLATE: Final = "HANU7E"
 
 WORKERS: Final = ("enricher", "indexer")
 
@@ -69,13 +69,14 @@ async def test_a_broker_that_is_away_fills_no_log(own_kafka: Kafka, database: Da
             await stages.put_detections(publisher, items[:20])
             for group in (ENRICHER, INDEXER):
                 await stages.until_worked_off(own_kafka.bootstrap, group)
+            await stages.put_detections(publisher, items[20:30])  # some are in hand, or have just been written
         before = [len(worker.lines()) for worker in workers]
         own_kafka.kill()
         await asyncio.sleep(GONE_S)
         said = [worker.lines()[number:] for worker, number in zip(workers, before, strict=True)]
         await asyncio.to_thread(own_kafka.restart)
         async with KafkaPublisher(own_kafka.bootstrap, timeout_s=60) as publisher:
-            await stages.put_detections(publisher, items[20:])
+            await stages.put_detections(publisher, items[30:])
             for group in (ENRICHER, INDEXER):
                 await stages.until_worked_off(own_kafka.bootstrap, group)
     finally:
@@ -108,6 +109,7 @@ async def test_a_database_that_is_away_is_told_of_once(own_kafka: Kafka, databas
             await admitting(database, True)
             await stages.until_worked_off(own_kafka.bootstrap, INDEXER)
     finally:
+        await admitting(database, True)
         worker.stop()
     assert busiest(said)["waiting", ""] == 1
     assert len(said) <= 3, busiest(said)

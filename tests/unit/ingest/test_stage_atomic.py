@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest.ports import Place
+from ingest.errors import Oversized
+from ingest.ports import Message, Observer, Place, Trace
 from ingest.voting import Voting
+from schemas import wire
 from schemas.deadletters import DeadLetter
+from tests.support.detections import detection
 from tests.unit.ingest.test_stage import Rig, spin_until
 
 
@@ -50,3 +53,52 @@ async def test_no_more_does_it_where_sink_and_offsets_are_apart() -> None:
     rig.topic.committed[1] = 7
     await idle_without_a_message(rig)
     assert rig.topic.committed == [0, 7]
+
+
+class Traced:
+    """A `Trace` of one message; what it sends on names the message."""
+
+    def __init__(self, message: Message) -> None:
+        self.header = message.value or b""
+
+    def end(self, fates: Mapping[str, int]) -> None:
+        assert sum(fates.values()) == 1
+
+
+class Tracing(Observer):
+    """Traces two of three messages."""
+
+    def traced(self, messages: Sequence[Message]) -> Mapping[int, Trace]:
+        return {at: Traced(message) for at, message in enumerate(messages) if at % 3}
+
+
+class Recording(Together):
+    """One that finds the second item of each partition too large, and remembers what was written with which trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[tuple[bytes, bytes | None]] = []
+        self.refused: set[Place] = set()
+
+    async def write(self, place: Place, items: Sequence[Any], *more: Any) -> None:
+        if place not in self.refused:
+            self.refused.add(place)
+            raise Oversized([1])
+        await super().write(place, items, *more)
+        traces = more[-1]
+        self.written += [(wire.encode(item), traces.get(at)) for at, item in enumerate(items)]
+
+
+async def test_what_is_made_of_a_message_goes_out_with_its_own_trace() -> None:
+    """Of two partitions that lie mixed in a batch, and after something was left out."""
+    rig = Rig(observer=Tracing())
+    rig.stage._atomic = recording = Recording()  # type: ignore[assignment]
+    rig.put(*(detection(number) for number in range(20)))
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: len(recording.written) == 18 or running.done())
+    rig.stop.set()
+    await running
+    traced = [(item, header) for item, header in recording.written if header is not None]
+    assert len(recording.written) == 18
+    assert 10 <= len(traced) < 18
+    assert all(item == header for item, header in traced)
