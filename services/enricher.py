@@ -62,7 +62,7 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
         TopicSink(publisher, topics.SIGHTINGS, sighting_key),
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         atomic=transactions,
-        parts=(publisher,),
+        parts=(publisher,) if transactions is None else (),  # transactions have producers of their own
         state=registry,
         observer=observer,
         limits=Limits(
