@@ -1,5 +1,6 @@
 """The two servers that the project starts itself: they serve, stop, survive a kill, keep secrets, leave no orphans."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -170,7 +172,10 @@ def _lives(process: psutil.Process) -> bool:
 def _listening(pid: int) -> set[tuple[str, int]]:
     """Return what a process and its children listen on, Unix sockets included (as `(path, 0)`)."""
     process = psutil.Process(pid)
-    found = [c for p in (process, *process.children(recursive=True)) for c in p.net_connections(kind="all")]
+    found: list[Any] = []
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a server's children come and go
+            found += one.net_connections(kind="all")
     tcp = {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN}
     return {(ip.removeprefix("::ffff:"), port) for ip, port in tcp} | {
         (str(c.laddr), 0) for c in found if c.family == socket.AF_UNIX and c.laddr
