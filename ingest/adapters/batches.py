@@ -290,14 +290,11 @@ class TopicSink(Generic[T]):
 
         Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
         """
-        await self._publish(records(items, self._key, {}))
+        await self.write_traced(items, {})
 
     async def write_traced(self, items: Sequence[T], traces: Mapping[int, bytes]) -> None:
         """See `ports.TracedSink`; raises what `write` does."""
-        await self._publish(records(items, self._key, traces))
-
-    async def _publish(self, made: Sequence[tuple[bytes, bytes]]) -> None:
-        results = await self._publisher.publish(self._topic, made)
+        results = await self._publisher.publish(self._topic, records(items, self._key, traces))
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
         refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
         if refused:

@@ -16,7 +16,7 @@ from ingest.adapters.broker import Broker
 from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting, records
 from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable
 from ingest.ports import Place
-from schemas import topics, wire
+from schemas import topics
 from schemas.deadletters import DeadLetter
 from schemas.sightings import Sighting
 
@@ -87,7 +87,7 @@ class Transactions(Generic[Item]):
             raise Unavailable("there is no producer for a partition of this batch")
         writes = [
             (self._topic, records(items, self._key, traces)),
-            (topics.DEAD_LETTERS, [(self._letter_key(letter), wire.encode(letter)) for letter in letters]),
+            (topics.DEAD_LETTERS, records(letters, self._letter_key, {})),
         ]
         results = await producer.transact(writes, self._group, TopicPartition(*place), (offset, beside))
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]

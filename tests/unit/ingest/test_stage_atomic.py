@@ -1,4 +1,4 @@
-"""A stage that writes and commits in one: what it says of partitions of which nothing was read."""
+"""A stage that writes and commits in one: what it says of idle partitions, and which trace each item goes out with."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
