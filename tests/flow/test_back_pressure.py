@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from ingest.adapters.batches import PARTITION_BYTES, sighting_key
 from schemas import topics, wire
-from services.demo import kafka as kafka_starter
+from services.demo.kafka import Kafka
 from tests.support import stages
 from tests.support.database import Database
 from tests.support.flow import INDEXER, Flow, flowing
@@ -64,14 +64,10 @@ async def at_rest(process: psutil.Process) -> int:
 
 
 @pytest_asyncio.fixture
-async def flow(database: Database, tmp_path: Path) -> AsyncIterator[Flow]:
+async def flow(own_kafka: Kafka, database: Database) -> AsyncIterator[Flow]:
     """A flow with a broker of its own: others would have to read past so much."""
-    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
-    try:
-        async with flowing(kafka, database) as flow:
-            yield flow
-    finally:
-        await asyncio.to_thread(kafka.stop)
+    async with flowing(own_kafka, database) as flow:
+        yield flow
 
 
 async def test_a_worker_that_cannot_write_holds_two_batches_and_what_its_client_may(flow: Flow, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from schemas import topics, wire
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter
 from schemas.detections import Attribute, Candidate, Detection, Position, default_key, event_id
-from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.process import Child, free_port
@@ -290,14 +289,6 @@ async def test_past_the_budget_cameras_are_asked_to_come_again(kafka: Kafka) -> 
         assert await pusher.bytes_in_topics() == b""
         assert (await pusher.push(read())).status_code == 202, "what was held was given back"
         assert "platetrail_gateway_held_bytes 0.0" in (await pusher.client.get("/metrics")).text
-
-
-@pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
-    broker = kafka_starter.start(tmp_path / "kafka")
-    yield broker
-    if broker.alive:
-        broker.stop()
 
 
 async def test_without_a_broker_it_says_come_again_and_works_when_it_is_back(own_kafka: Kafka) -> None:

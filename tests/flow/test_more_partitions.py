@@ -2,20 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import pytest
-import pytest_asyncio
 from aiokafka.admin import NewPartitions
 
 from ingest.adapters.kafka import KafkaPublisher
 from schemas import topics
 from schemas.detections import Detection, event_id
 from services import indexer
-from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from tests.support import stages
 from tests.support.cameras import camera
@@ -28,14 +24,6 @@ BEFORE, AFTER = 8, 12
 CAMERAS: Final = [f"parted-{number}" for number in range(24)]
 VEHICLES: Final = 10
 WINDOW_S: Final = 2.0
-
-
-@pytest_asyncio.fixture
-async def own_kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
-    """A broker of this test's own: a topic keeps the partitions that it was given."""
-    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
-    yield kafka
-    await asyncio.to_thread(kafka.stop)
 
 
 def reads(first: int) -> list[Detection]:

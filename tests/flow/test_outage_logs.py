@@ -3,14 +3,10 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
-import pytest_asyncio
-
 from ingest.adapters.kafka import KafkaPublisher
-from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from services.observe.logs import Forward
 from tests.support import stages
@@ -29,17 +25,6 @@ PLATE: Final = "HANU7E"
 WORKERS: Final = ("enricher", "indexer")
 
 
-@pytest_asyncio.fixture
-async def own_kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
-    """A broker of this test's own, since it kills it."""
-    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
-    try:
-        await make_topics(kafka.bootstrap)
-        yield kafka
-    finally:
-        await asyncio.to_thread(kafka.stop)
-
-
 async def admitting(database: Database, anybody: bool) -> None:
     """Let clients into the database, or let none in and throw those out that are."""
     statements = [f"alter database {database.name} connection limit {-1 if anybody else 0}"]
@@ -54,6 +39,7 @@ def busiest(lines: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
 
 
 async def test_a_broker_that_is_away_fills_no_log(own_kafka: Kafka, database: Database, tmp_path: Path) -> None:
+    await make_topics(own_kafka.bootstrap)
     await stages.make_days(database, stages.around_today())
     settings = stages.settings(own_kafka.bootstrap, database)
     workers = [stages.Worker(name, settings, tmp_path) for name in WORKERS]
@@ -92,6 +78,7 @@ async def test_a_broker_that_is_away_fills_no_log(own_kafka: Kafka, database: Da
 
 
 async def test_a_database_that_is_away_is_told_of_once(own_kafka: Kafka, database: Database, tmp_path: Path) -> None:
+    await make_topics(own_kafka.bootstrap)
     await stages.make_days(database, stages.around_today())
     worker = stages.Worker("indexer", stages.settings(own_kafka.bootstrap, database), tmp_path)
     items = [

@@ -3,15 +3,12 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 from ingest.adapters.kafka import KafkaPublisher
-from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from tests.support import stages
 from tests.support.cameras import camera
@@ -69,18 +66,6 @@ async def test_a_worker_finishes_what_it_has_and_ends(flow: Flow, tmp_path: Path
     assert sum((await stages.committed(flow.kafka.bootstrap, ENRICHER)).values()) - done == 500 - written
 
 
-@pytest_asyncio.fixture
-async def own_kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
-    """A broker of this test's own, since it freezes it."""
-    kafka = await asyncio.to_thread(kafka_starter.start, tmp_path / "kafka")
-    try:
-        await make_topics(kafka.bootstrap)
-        yield kafka
-    finally:
-        os.kill(kafka.pid, signal.SIGCONT)
-        await asyncio.to_thread(kafka.stop)
-
-
 @pytest.mark.parametrize("transactions", [False, True])
 async def test_a_broker_that_says_nothing_keeps_no_worker_from_ending(
     own_kafka: Kafka, tmp_path: Path, transactions: bool
@@ -88,6 +73,7 @@ async def test_a_broker_that_says_nothing_keeps_no_worker_from_ending(
     settings = stages.settings(
         own_kafka.bootstrap, drain_s=DRAIN_S, log_level="debug", batch_records=20, enricher_transactions=transactions
     )
+    await make_topics(own_kafka.bootstrap)
     worker = stages.Worker("enricher", settings, tmp_path)
     try:
         async with KafkaPublisher(own_kafka.bootstrap, timeout_s=60) as publisher:
