@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import psutil
 import pytest_asyncio
 
@@ -13,7 +12,7 @@ from ingest.adapters.batches import PARTITION_BYTES, sighting_key
 from schemas import topics, wire
 from services.demo.kafka import Kafka
 from tests.support import stages
-from tests.support.database import Database
+from tests.support.database import Database, index_locked
 from tests.support.flow import INDEXER, Flow, flowing
 from tests.support.wait import until, until_async
 
@@ -73,13 +72,11 @@ async def flow(own_kafka: Kafka, database: Database) -> AsyncIterator[Flow]:
 async def test_a_worker_that_cannot_write_holds_two_batches_and_what_its_client_may(flow: Flow, tmp_path: Path) -> None:
     settings = flow.settings.model_copy(update={"batch_records": BATCH, "log_level": "debug"})
     worker = stages.Worker("indexer", settings, tmp_path)
-    connection = await asyncpg.connect(flow.database.superuser_url)
     try:
         await asyncio.to_thread(worker.wait_until_ready)
         process = psutil.Process(worker.pid)
         before = process.memory_info().rss
-        async with connection.transaction():
-            await connection.execute("lock table reads.sighting in access exclusive mode")
+        async with index_locked(flow.database):
             lie_there = await put(flow)
             await asyncio.to_thread(until, lambda: len(worker.said("fetched")) == 2, "two batches are in flight")
             held = await at_rest(process) - before
@@ -87,7 +84,6 @@ async def test_a_worker_that_cannot_write_holds_two_batches_and_what_its_client_
         await stages.until_worked_off(flow.kafka.bootstrap, INDEXER)
     finally:
         worker.stop()
-        await connection.close()
     assert worker.returncode == 0
     partitions = topics.load(topics.SIGHTINGS).partitions
     # What is buffered of a partition may lie there as the broker's answer and once more as records taken out of it.

@@ -5,13 +5,13 @@ import os
 import signal
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from ingest.adapters.kafka import KafkaPublisher
 from services.demo.kafka import Kafka
 from tests.support import stages
 from tests.support.cameras import camera
+from tests.support.database import index_locked
 from tests.support.detections import detection
 from tests.support.flow import ENRICHER, Flow, lately
 from tests.support.topics import make_topics
@@ -29,18 +29,15 @@ async def ended(worker: stages.Worker) -> None:
 async def test_a_worker_that_cannot_finish_its_batch_says_so_and_ends(flow: Flow, tmp_path: Path) -> None:
     settings = flow.settings.model_copy(update={"drain_s": DRAIN_S, "log_level": "debug"})
     worker = stages.Worker("indexer", settings, tmp_path)
-    connection = await asyncpg.connect(flow.database.superuser_url)
     try:
         await asyncio.to_thread(worker.wait_until_ready)
-        async with connection.transaction():
-            await connection.execute("lock table reads.sighting in access exclusive mode")
+        async with index_locked(flow.database):
             await stages.put_sightings(flow.publisher, [flow.sighting(0)])
             await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it has a batch")
             os.kill(worker.pid, signal.SIGTERM)
             await ended(worker)
     finally:
         worker.kill()
-        await connection.close()
     assert worker.returncode == 1
     last = worker.lines()[-1]
     assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Unavailable")

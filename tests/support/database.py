@@ -3,8 +3,11 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import NamedTuple
+
+import asyncpg
 
 from schemas.migrations import roles
 from schemas.migrations.run import upgrade
@@ -47,3 +50,15 @@ def fresh(postgres: Postgres, *, migrated: bool = True) -> Database:
     if migrated:
         asyncio.run(upgrade(database.url(roles.MIGRATE)))
     return database
+
+
+@asynccontextmanager
+async def index_locked(database: Database) -> AsyncIterator[None]:
+    """Let nobody read or write the index while the block runs: a write waits, and is done after it."""
+    connection = await asyncpg.connect(database.superuser_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("lock table reads.sighting in access exclusive mode")
+            yield
+    finally:
+        await connection.close()
