@@ -304,7 +304,7 @@ class Observer:
         """Hear that a batch is over: committed, or left to another member that has its partitions now."""
 
     def made(self, *, written: int, dropped: int, again: int, letters: Mapping[Reason, int]) -> None:
-        """Hear what became of a committed batch, in messages: see `stage.Counts`; dead letters by their reason."""
+        """Hear what became of a committed batch, in messages: see `made.Counts`; dead letters by their reason."""
 
     def lag(self, behind: Mapping[Place, int]) -> None:
         """Hear how many messages wait in each partition that the worker has; one that is not named is not its own."""

@@ -4,6 +4,7 @@ Writes are idempotent: a batch may come again.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ingest import deadletter, traces
 from ingest.errors import Misconfigured, Oversized, SetAside
 from ingest.failures import Failures
 from ingest.failures import TooManyFailures as TooManyFailures
+from ingest.made import Counts, Form, Made
 from ingest.ports import (
     UNOBSERVED,
     Atomic,
@@ -53,8 +55,12 @@ UNWRITABLE: Final[frozenset[Reason]] = frozenset({"too_large"})
 STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
 """Reasons that a registry which lags behind the messages would give wrongly."""
 
-_Made = Sequence[Out | DeadLetter] | None
-"""What is to be written of a message; None if it was worked off before, and is only read again."""
+SLICE: Final = 128
+"""Of so many messages after one another all is worked out before the next ones are looked at.
+
+What is made on the way is let go of while it is still in the processor's cache: in slices of 5,000 the same work takes
+a fifth more time.
+"""
 
 _LOG: Final = structlog.get_logger()
 
@@ -95,62 +101,48 @@ class State(Protocol):
         ...
 
 
+def as_it_is(item: Out) -> Out:
+    """Return an item: the `form` of a stage whose sink takes what its function returns."""
+    return item
+
+
 @dataclass(frozen=True, kw_only=True)
-class Work(Generic[In, Out]):
+class Work(Generic[In, Out, Form]):
     """What a stage does: the name it signs with, how it reads bytes (or raises wire.Undecodable), and a pure function.
 
     The function returns one outcome for each item, in order: what to write, a dead letter, or None for a read that is
     dropped without trace. It may be called again with any part of a batch. A stage with a memory writes what that
-    makes of the outcomes.
+    makes of the outcomes. `form` makes of each what the sink takes.
     """
 
     name: StageName
     decode: Callable[[bytes], In]
     function: Callable[[Sequence[In]], Sequence[Out | DeadLetter | None]]
+    form: Callable[[Out], Form]
     memory: Memory[In, Out] | None = None
 
 
 @dataclass
-class Counts:
-    """What a worker has done since it started, in messages; `again`: read again, and worked off before."""
-
-    fetched: int = 0
-    again: int = 0
-    written: int = 0
-    dead_letters: int = 0
-    dropped: int = 0
-
-    def add(self, *, written: int, again: int, dropped: int, dead_letters: int) -> None:
-        """Count what became of a batch."""
-        self.written += written
-        self.again += again
-        self.dropped += dropped
-        self.dead_letters += dead_letters
-
-
-@dataclass
-class _Batch(Generic[In, Out]):
+class _Batch(Generic[Form]):
     """What was worked out of a batch; `kept` is what to commit of it, once this batch is written and no later one."""
 
     fetched: Fetched
-    decoded: Sequence[In | DeadLetter]
-    outcomes: Sequence[Out | DeadLetter | None]
-    made: Sequence[_Made[Out]]
+    made: Made[Form]
     kept: Mapping[Place, Kept]
     traced: Mapping[int, Trace]
 
 
-class Stage(Runner, Generic[In, Out]):
+class Stage(Runner, Generic[In, Out, Form]):
     """One running batch stage. `run` raises TooManyFailures besides what every runner does."""
 
     def __init__(
         self,
         source: Source,
-        work: Work[In, Out],
-        sink: Sink[Out],
+        work: Work[In, Out, Form],
+        sink: Sink[Form],
         letters: Sink[DeadLetter],
         *,
-        atomic: Atomic[Out] | None = None,
+        atomic: Atomic[Form] | None = None,
         parts: Sequence[Part] = (),
         state: State | None = None,
         limits: Limits | None = None,
@@ -178,96 +170,117 @@ class Stage(Runner, Generic[In, Out]):
     async def _prepare(self, fetched: Fetched) -> Finish:
         self.counts.fetched += len(fetched.messages)
         traced = self._observer.traced(fetched.messages)
-        with self._timed("decode"):
-            decoded = self._decode(fetched.messages)
-        with self._timed("function"):
-            outcomes = await self._outcomes(decoded)
-        with self._timed("memory"):
-            made = self._remember(fetched, decoded, outcomes)
+        made = await self._worked_out(fetched)
         if self._poisons:
             _LOG.error("poisoned", stage=self._work.name, errors=dict(self._poisons))
             self._poisons.clear()
-        self._failures.watch(made)
+        if made.letters or not self._failures.is_clean:
+            self._failures.watch(made.failed())
         # Said now, since the memory is further by the time at which this is committed.
-        batch = _Batch(fetched, decoded, outcomes, made, self._kept(fetched), traced)
+        batch = _Batch(fetched, made, self._kept(fetched), traced)
         return partial(self._deliver, batch)
 
-    async def _deliver(self, batch: _Batch[In, Out]) -> None:
+    async def _worked_out(self, fetched: Fetched) -> Made[Form]:
+        memory = self._work.memory
+        if memory is not None and fetched.epoch != self._epoch:
+            memory.resume(fetched.written)
+            self._epoch = fetched.epoch
+        made: Made[Form] = Made(len(fetched.messages))
+        spent: dict[Step, float] = {"decode": 0.0, "function": 0.0, "memory": 0.0}
+        for start in range(0, len(fetched.messages), SLICE):
+            messages = fetched.messages[start : start + SLICE]
+            began = time.perf_counter()
+            decoded = [self._decoded(message) for message in messages]
+            read = time.perf_counter()
+            outcomes = await self._outcomes(decoded)
+            applied = time.perf_counter()
+            if memory is None:
+                made.take(start, outcomes, self._work.form)
+            else:
+                told = self._told(memory, messages, decoded, outcomes)
+                made.take_several(start, outcomes, told, self._work.form)
+            spent["decode"] += read - began
+            spent["function"] += applied - read
+            spent["memory"] += time.perf_counter() - applied
+        for step, seconds in spent.items():
+            self._observer.took(step, seconds)
+        return made
+
+    async def _deliver(self, batch: _Batch[Form]) -> None:
         if self._atomic is not None:
             await self._deliver_at_once(batch, self._atomic)
             return
-        items, letters = _sorted(batch.made)
-        write = traces.writer(self._sink, batch.traced, items)
-        too_large = await self._write("write", write, [item for _, item in items])
+        made = batch.made
+        write = traces.writer(self._sink, batch.traced, made.places)
+        too_large = await self._write("write", write, made.items)
         if too_large:
-            self._leave_out(batch, {items[at][0] for at in too_large})
-            _, letters = _sorted(batch.made)
+            made.leave_out(self._left_out(batch.fetched, {made.places[at] for at in too_large}))
         if too_large or not self._unwritable.is_clean:
-            self._unwritable.watch(batch.made)
-        await self._set_down(letters)
+            self._unwritable.watch(made.failed())
+        await self._set_down(made.letters)
         committed = await self._commit(batch.fetched, batch.kept)
         if committed:
-            self._count(batch, len(items) - len(too_large), letters)
-        traces.end(batch.traced, batch.outcomes, batch.made, committed=committed)
+            self._count(made)
+        traces.end(batch.traced, made, committed=committed)
 
-    async def _deliver_at_once(self, batch: _Batch[In, Out], atomic: Atomic[Out]) -> None:
+    async def _deliver_at_once(self, batch: _Batch[Form], atomic: Atomic[Form]) -> None:
         """Write and commit what comes of each partition, all or nothing; partitions beside one another."""
         # An idle partition that was taken over, and of which nothing was read since, has nothing to say.
-        of_place: dict[Place, list[int]] = {place: [] for place in {*batch.fetched.positions, *batch.kept}}
+        members: dict[Place, set[int]] = {place: set() for place in {*batch.fetched.positions, *batch.kept}}
         for at, message in enumerate(batch.fetched.messages):
-            of_place[message.topic, message.partition].append(at)
+            members[message.topic, message.partition].add(at)
+        parts = zip(members, batch.made.split(list(members.values())), strict=True)
         with self._timed("write"):
-            tries = [self._deliver_place(batch, atomic, place, members) for place, members in of_place.items()]
+            tries = [self._deliver_place(batch, atomic, place, part) for place, part in parts]
             found = await asyncio.gather(*tries, return_exceptions=True)
-        for fault in found:
-            if isinstance(fault, BaseException):
-                raise fault
-        self._unwritable.watch(batch.made)
+        for left_out in found:
+            if isinstance(left_out, BaseException):
+                raise left_out
+            batch.made.leave_out(left_out)
+        if batch.made.letters or not self._unwritable.is_clean:
+            self._unwritable.watch(batch.made.failed())
         self._observer.finished(committed=True)
         self._committed(batch.fetched)
-        items, letters = _sorted(batch.made)
-        self._count(batch, len(items), letters)
-        traces.end(batch.traced, batch.outcomes, batch.made, committed=True)
+        self._count(batch.made)
+        traces.end(batch.traced, batch.made, committed=True)
 
     async def _deliver_place(
-        self, batch: _Batch[In, Out], atomic: Atomic[Out], place: Place, members: Sequence[int]
-    ) -> None:
+        self, batch: _Batch[Form], atomic: Atomic[Form], place: Place, part: Made[Form]
+    ) -> Mapping[int, DeadLetter]:
+        """Write what comes of one partition; return the letters of messages that were left out for their size."""
         kept = batch.kept.get(place)
         offset, beside = (batch.fetched.positions[place], "") if kept is None else (kept[0], offsets.encode(kept[1]))
+        left_out: dict[int, DeadLetter] = {}
         short: set[int] = set()
         while True:
-            items, letters = _sorted([batch.made[at] for at in members])
-            whole = [deadletter.shortened(one) if at in short else one for at, one in enumerate(letters)]
-            headers = traces.headers(batch.traced, (members[at] for at, _ in items))
+            whole = [deadletter.shortened(one) if at in short else one for at, one in enumerate(part.letters)]
+            headers = traces.headers(batch.traced, part.places)
             try:
-                await atomic.write(place, [item for _, item in items], whole, offset, beside, headers)
-                return
+                await atomic.write(place, part.items, whole, offset, beside, headers)
+                return left_out
             except Oversized as error:
-                over = {members[items[at][0]] for at in error.places if at < len(items)}
-                large = {at - len(items) for at in error.places if at >= len(items)}
+                items = len(part.items)
+                over = {part.places[at] for at in error.places if at < items}
+                large = {at - items for at in error.places if at >= items}
             if over:
-                self._leave_out(batch, over)
+                letters = self._left_out(batch.fetched, over)
+                left_out |= letters
+                part.leave_out(letters)
                 short = set()  # letters have moved
             elif large & short:
                 raise Misconfigured("the topic of dead letters takes not even short ones")
             else:
                 short |= large
 
-    def _leave_out(self, batch: _Batch[In, Out], places: Collection[int]) -> None:
-        """Put letters in the place of messages of which something is too large to be written."""
+    def _left_out(self, fetched: Fetched, places: Collection[int]) -> dict[int, DeadLetter]:
+        """Return a letter for each message of which something is too large to be written."""
         _LOG.error("too_large", stage=self._work.name, messages=len(places))
-        batch.made = [
-            (self._set_aside(item, SetAside("too_large")),) if at in places else one
-            for at, (item, one) in enumerate(zip(batch.decoded, batch.made, strict=True))
-        ]
+        return {at: self._set_aside(self._decoded(fetched.messages[at]), SetAside("too_large")) for at in places}
 
-    def _count(self, batch: _Batch[In, Out], written: int, letters: Sequence[DeadLetter]) -> None:
-        again = sum(one is None for one in batch.made)
-        both = zip(batch.outcomes, batch.made, strict=True)
-        dropped = sum(outcome is None and one is not None for outcome, one in both)
-        self.counts.add(written=written, again=again, dropped=dropped, dead_letters=len(letters))
-        reasons = Counter(letter.reason for letter in letters)
-        self._observer.made(written=written, dropped=dropped, again=again, letters=reasons)
+    def _count(self, made: Made[Form]) -> None:
+        self.counts.add(made)
+        reasons = Counter(letter.reason for letter in made.letters)
+        self._observer.made(written=len(made.items), dropped=len(made.dropped), again=len(made.again), letters=reasons)
 
     async def _set_down(self, letters: Sequence[DeadLetter]) -> None:
         """Write letters; one that is too large itself is shortened. Raises Misconfigured if that is too long, too."""
@@ -294,30 +307,22 @@ class Stage(Runner, Generic[In, Out]):
     def _done(self) -> Mapping[str, int]:
         return vars(self.counts)
 
-    def _remember(
+    def _told(
         self,
-        fetched: Fetched,
+        memory: Memory[In, Out],
+        messages: Sequence[Message],
         decoded: Sequence[In | DeadLetter],
         outcomes: Sequence[Out | DeadLetter | None],
-    ) -> Sequence[_Made[Out]]:
-        memory = self._work.memory
-        if memory is None:
-            return [() if outcome is None else (outcome,) for outcome in outcomes]
-        if fetched.epoch != self._epoch:
-            memory.resume(fetched.written)
-            self._epoch = fetched.epoch
-        made = memory.advance(fetched.messages, decoded, outcomes)
+    ) -> Sequence[Sequence[Out | DeadLetter] | DeadLetter | None]:
+        told = memory.advance(messages, decoded, outcomes)
         return [
-            (self._set_aside(item, one),) if isinstance(one, Exception) else one
-            for item, one in zip(decoded, made, strict=True)
+            self._set_aside(item, one) if isinstance(one, Exception) else one
+            for item, one in zip(decoded, told, strict=True)
         ]
 
     def _kept(self, fetched: Fetched) -> Mapping[Place, Kept]:
         memory = self._work.memory
         return memory.kept({*fetched.positions, *fetched.idle_s}, fetched.idle_s) if memory is not None else {}
-
-    def _decode(self, messages: Sequence[Message]) -> list[In | DeadLetter]:
-        return [self._decoded(message) for message in messages]
 
     def _decoded(self, message: Message) -> In | DeadLetter:
         value = message.value or b""
@@ -371,19 +376,6 @@ class Stage(Runner, Generic[In, Out]):
         if isinstance(item, Detection):
             return deadletter.of_detection(self._work.name, reason, item, self._clock())
         return deadletter.of_sighting(self._work.name, reason, item, self._clock())
-
-
-def _sorted(made: Sequence[_Made[Out]]) -> tuple[list[tuple[int, Out]], list[DeadLetter]]:
-    """Return the items, each with the place of the message that it comes of, and the letters."""
-    items: list[tuple[int, Out]] = []
-    letters: list[DeadLetter] = []
-    for at, several in enumerate(made):
-        for one in several or ():
-            if isinstance(one, DeadLetter):
-                letters.append(one)
-            else:
-                items.append((at, one))
-    return items, letters
 
 
 def _any_stale(outcomes: Sequence[object]) -> bool:

@@ -1,11 +1,11 @@
 """What a stage tells the traces of a batch: which headers go out with what is made, and what became of each message."""
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from ingest.made import Made
 from ingest.ports import Sink, Trace, TracedSink
-from schemas.deadletters import DeadLetter
 
 Write = Callable[[Sequence[Any]], Awaitable[None]]
 
@@ -21,34 +21,34 @@ def headers(traced: Mapping[int, Trace], places: Iterable[int]) -> dict[int, byt
     return {number: traced[at].header for number, at in enumerate(places) if at in traced} if traced else {}
 
 
-def writer(sink: Sink[Any], traced: Mapping[int, Trace], items: Sequence[tuple[int, object]]) -> Write:
-    """Return what writes items, each with the place of its message, into a sink: with traces if the sink takes them."""
-    going = headers(traced, (at for at, _ in items))
+def writer(sink: Sink[Any], traced: Mapping[int, Trace], places: Sequence[int]) -> Write:
+    """Return what writes items into a sink: with traces if the sink takes them. `places` as in `headers`."""
+    going = headers(traced, places)
     if going and isinstance(sink, TracedSink):
         return lambda items: sink.write_traced(items, going)
     return sink.write
 
 
-def end(
-    traced: Mapping[int, Trace],
-    outcomes: Sequence[object],
-    made: Sequence[Sequence[object] | None],
-    *,
-    committed: bool,
-) -> None:
+def end(traced: Mapping[int, Trace], made: Made[Any], *, committed: bool) -> None:
     """End each trace, with what became of its messages."""
+    if not traced:
+        return
+    written, letters = set(made.places), set(made.letter_places)
     fates: defaultdict[Trace, Counter[str]] = defaultdict(Counter)
     for at, trace in traced.items():
-        fates[trace][_fate(outcomes[at], made[at]) if committed else "refused"] += 1
+        fate: Fate = "refused"
+        if committed:
+            fate = _fate(made, at, written, letters)
+        fates[trace][fate] += 1
     for trace, counted in fates.items():
         trace.end(counted)
 
 
-def _fate(outcome: object, made: Sequence[object] | None) -> Fate:
-    if made is None:
+def _fate(made: Made[Any], at: int, written: Container[int], letters: Container[int]) -> Fate:
+    if at in made.again:
         return "again"
-    if any(isinstance(one, DeadLetter) for one in made):
+    if at in letters:
         return "dead_letter"
-    if outcome is None:
+    if at in made.dropped:
         return "dropped"
-    return "written" if made else "again"
+    return "written" if at in written else "again"

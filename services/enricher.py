@@ -7,8 +7,8 @@ from functools import partial
 from typing import Final
 
 from ingest import deadletter, processors
-from ingest.adapters.batches import GroupSource, TopicSink, sighting_key
-from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.batches import GroupSource, RecordSink, TopicSink, sighting_record
+from ingest.adapters.kafka import KafkaPublisher, Record
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.transactions import Transactions
 from ingest.enrich import Outcome, enrich
@@ -25,7 +25,9 @@ from services.settings import Settings
 NAME: Final = "enricher"
 
 
-def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOBSERVED) -> Stage[Detection, Sighting]:
+def build(
+    settings: Settings, registry: KafkaRegistry, observer: Observer = UNOBSERVED
+) -> Stage[Detection, Sighting, Record]:
     """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop.
 
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
@@ -57,9 +59,10 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
             name=NAME,
             decode=partial(wire.decode, shape=Detection),
             function=function,
+            form=sighting_record,
             memory=Voting(settings.pass_window_s),
         ),
-        TopicSink(publisher, topics.SIGHTINGS, sighting_key),
+        RecordSink(publisher, topics.SIGHTINGS),
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         atomic=transactions,
         parts=(publisher,) if transactions is None else (),  # transactions have producers of their own
@@ -71,12 +74,11 @@ def build(settings: Settings, registry: KafkaRegistry, observer: Observer = UNOB
     )
 
 
-def _transactions(settings: Settings, group: str) -> Transactions[Sighting]:
+def _transactions(settings: Settings, group: str) -> Transactions:
     return Transactions(
         settings.broker(),
         group=group,
         topic=topics.SIGHTINGS,
-        key=sighting_key,
         letter_key=deadletter.key,
         timeout_s=settings.outage_limit_s,
     )

@@ -14,7 +14,7 @@ from ingest.adapters.postgres import SightingIndex
 from ingest.adapters.probe import DatabaseProbe
 from ingest.ports import UNOBSERVED, Observer
 from ingest.rows import Row, kept
-from ingest.stage import Limits, Stage, Work
+from ingest.stage import Limits, Stage, Work, as_it_is
 from schemas import topics, wire
 from schemas.sightings import Sighting
 from services.observe import Measures, listening, of_stage, run_worker
@@ -23,7 +23,7 @@ from services.settings import Settings, needed
 NAME: Final = "indexer"
 
 
-def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting, Row]:
+def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting, Row, Row]:
     """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
 
     Raises Missing without a database, and OSError or msgspec.ValidationError if the owners' rules cannot be read.
@@ -47,7 +47,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting
             lost=observer.expired,
             committed_only=True,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=of_now),
+        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=of_now, form=as_it_is),
         index,
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher, index),

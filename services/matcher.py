@@ -18,7 +18,7 @@ from ingest import processors
 from ingest.adapters.batches import GroupSource
 from ingest.match import NOBODY, Tally, match
 from ingest.ports import UNOBSERVED, Observer
-from ingest.stage import Limits, Stage, Work
+from ingest.stage import Limits, Stage, Work, as_it_is
 from schemas import metrics, topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
@@ -39,7 +39,9 @@ class _Nowhere:
         self._tally.add("unusable", len(items))
 
 
-def build(settings: Settings, tally: Tally, observer: Observer = UNOBSERVED) -> Stage[Detection, DeadLetter]:
+def build(
+    settings: Settings, tally: Tally, observer: Observer = UNOBSERVED
+) -> Stage[Detection, DeadLetter, DeadLetter]:
     """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop."""
 
     def function(batch: Sequence[Detection]) -> list[None]:
@@ -65,7 +67,7 @@ def build(settings: Settings, tally: Tally, observer: Observer = UNOBSERVED) -> 
             commit_timeout_s=settings.outage_limit_s,
             lost=lost,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function),
+        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function, form=as_it_is),
         nowhere,
         nowhere,
         limits=Limits(outage_s=settings.outage_limit_s),

@@ -25,11 +25,11 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
-from ingest.adapters.kafka import records
+from ingest.adapters.kafka import Record, records, traced
 from ingest.adapters.partitions import Idle, Rebalances
 from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
 from ingest.ports import Fetched, Kept, Place, Publisher
-from schemas import offsets
+from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
 from schemas.offsets import Written
 from schemas.sightings import Sighting
@@ -45,7 +45,7 @@ OUTAGES_A_BATCH: Final = 4
 
 _LOG: Final = structlog.get_logger()
 
-T = TypeVar("T", bound=Sighting | DeadLetter)
+T = TypeVar("T", bound=DeadLetter)
 
 
 class GroupSource:
@@ -276,31 +276,48 @@ class GroupSource:
             await asyncio.wait_for(commit, self._commit_timeout_s)
 
 
-class TopicSink(Generic[T]):
-    """A Sink that writes values to one topic as `schemas.wire` encodes them."""
+class RecordSink:
+    """A Sink that writes records, each a key and a value, to one topic."""
 
-    def __init__(self, publisher: Publisher, topic: str, key: Callable[[T], bytes]) -> None:
-        """Know the topic, and how a value's key is made."""
+    def __init__(self, publisher: Publisher, topic: str) -> None:
+        """Know the topic."""
         self._publisher = publisher
         self._topic = topic
-        self._key = key
 
-    async def write(self, items: Sequence[T]) -> None:
+    async def write(self, items: Sequence[Record]) -> None:
         """Write all items and await every acknowledgement.
 
         Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
         """
-        await self.write_traced(items, {})
-
-    async def write_traced(self, items: Sequence[T], traces: Mapping[int, bytes]) -> None:
-        """See `ports.TracedSink`; raises what `write` does."""
-        results = await self._publisher.publish(self._topic, records(items, self._key, traces))
+        results = await self._publisher.publish(self._topic, items)
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
         refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
         if refused:
             raise Misconfigured(f"the broker refuses {len(refused)} records of {self._topic}: {refused[0]}")
         if too_large:
             raise Oversized(too_large)
+
+    async def write_traced(self, items: Sequence[Record], traces: Mapping[int, bytes]) -> None:
+        """See `ports.TracedSink`; raises what `write` does."""
+        await self.write(traced(items, traces))
+
+
+class TopicSink(Generic[T]):
+    """A Sink that writes values to one topic as `schemas.wire` encodes them."""
+
+    def __init__(self, publisher: Publisher, topic: str, key: Callable[[T], bytes]) -> None:
+        """Know the topic, and how a value's key is made."""
+        self._sink = RecordSink(publisher, topic)
+        self._key = key
+
+    async def write(self, items: Sequence[T]) -> None:
+        """Write all items and await every acknowledgement; raises what `RecordSink.write` does."""
+        await self._sink.write(records(items, self._key))
+
+
+def sighting_record(sighting: Sighting) -> Record:
+    """Return the record of a sighting."""
+    return sighting_key(sighting), wire.encode(sighting)
 
 
 def sighting_key(sighting: Sighting) -> bytes:

@@ -14,15 +14,14 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.murmur2 import partition_of
 from ingest.errors import PublishError, TooLarge, Unavailable
 from ingest.ports import TracedRecord
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
-from schemas.sightings import Sighting
 
 BATCH_BYTES: Final = 256 * 1024
 """Size of a batch of records. Measured with send_batch: 16 KiB gives a quarter of the throughput of this."""
@@ -44,7 +43,7 @@ _REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 """Of most records; the client takes nothing but a list, and leaves it as it is."""
 
-T = TypeVar("T", bound=Sighting | DeadLetter)
+T = TypeVar("T", bound=DeadLetter)
 
 Record = tuple[bytes, bytes]
 Sent = tuple["asyncio.Future[Any]", list[int]]
@@ -58,7 +57,6 @@ class KafkaPublisher:
         self._broker = Broker.of(broker)
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
-        self._partition_of = DefaultPartitioner()
         self._doubtful = False
         self._renewing = asyncio.Lock()
         # Of topics that have refused a batch for its size: how many bytes a batch may have from then on.
@@ -184,14 +182,14 @@ class KafkaPublisher:
         self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], fitting: Sequence[int]
     ) -> dict[int, list[int]]:
         """Sort items by the partition of their key, as every Kafka client does (murmur2)."""
-        partitions = sorted(await producer.partitions_for(topic))
+        partitions = len(await producer.partitions_for(topic))
         of_key: dict[bytes, int] = {}
         parts: dict[int, list[int]] = {}
         for at in fitting:
             key = items[at][0]
             partition = of_key.get(key)
             if partition is None:
-                partition = of_key[key] = self._partition_of(key, partitions, partitions)
+                partition = of_key[key] = partition_of(key, partitions)
             parts.setdefault(partition, []).append(at)
         return parts
 
@@ -233,12 +231,16 @@ def fitting(topic: str, items: Sequence[Record], results: list[PublishError | No
     return fitting
 
 
-def records(items: Sequence[T], key: Callable[[T], bytes], traces: Mapping[int, bytes]) -> list[Record]:
-    """Return items as `schemas.wire` encodes them, each under its key; those at the places of `traces` with a trace."""
-    made = [(key(item), wire.encode(item)) for item in items]
-    for at, trace in traces.items():
-        made[at] = TracedRecord(*made[at], trace)
-    return made
+def records(items: Sequence[T], key: Callable[[T], bytes]) -> list[Record]:
+    """Return items as `schemas.wire` encodes them, each under its key."""
+    return [(key(item), wire.encode(item)) for item in items]
+
+
+def traced(records: Sequence[Record], traces: Mapping[int, bytes]) -> Sequence[Record]:
+    """Return records, those at the places of `traces` with a trace each."""
+    if not traces:
+        return records
+    return [TracedRecord(*one, traces[at]) if at in traces else one for at, one in enumerate(records)]
 
 
 def _headers(record: Record) -> list[tuple[str, bytes]]:

@@ -7,18 +7,17 @@ each worker would not do that: no generation of the group goes with the offsets.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from ingest.adapters.broker import Broker
-from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting, records
+from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting, records, traced
 from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable
 from ingest.ports import Place
 from schemas import topics
 from schemas.deadletters import DeadLetter
-from schemas.sightings import Sighting
 
 LONGEST_S: Final = 900.0
 """The longest that a broker lets a transaction stay open (`transaction.max.timeout.ms`, unless set otherwise)."""
@@ -26,12 +25,10 @@ LONGEST_S: Final = 900.0
 Write = tuple[str, Sequence[Record]]
 """A topic, and the records to write to it."""
 
-Item = TypeVar("Item", bound=Sighting)
-
 _FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
 
 
-class Transactions(Generic[Item]):
+class Transactions:
     """`ports.Atomic`: one producer for each source partition that this worker has."""
 
     def __init__(
@@ -40,7 +37,6 @@ class Transactions(Generic[Item]):
         *,
         group: str,
         topic: str,
-        key: Callable[[Item], bytes],
         letter_key: Callable[[DeadLetter], bytes],
         timeout_s: float,
     ) -> None:
@@ -48,7 +44,6 @@ class Transactions(Generic[Item]):
         self._broker = Broker.of(broker)
         self._group = group
         self._topic = topic
-        self._key = key
         self._letter_key = letter_key
         self._timeout_s = timeout_s
         self._producers: dict[Place, _Producer] = {}
@@ -75,7 +70,7 @@ class Transactions(Generic[Item]):
     async def write(
         self,
         place: Place,
-        items: Sequence[Item],
+        items: Sequence[Record],
         letters: Sequence[DeadLetter],
         offset: int,
         beside: str,
@@ -86,8 +81,8 @@ class Transactions(Generic[Item]):
         if producer is None:
             raise Unavailable("there is no producer for a partition of this batch")
         writes = [
-            (self._topic, records(items, self._key, traces)),
-            (topics.DEAD_LETTERS, records(letters, self._letter_key, {})),
+            (self._topic, traced(items, traces)),
+            (topics.DEAD_LETTERS, records(letters, self._letter_key)),
         ]
         results = await producer.transact(writes, self._group, TopicPartition(*place), (offset, beside))
         too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]

@@ -17,6 +17,9 @@ from services.observe.logs import configure_logging, tell_failure
 from services.observe.tracing import exported
 from services.settings import Settings
 
+YOUNG: Final = 200_000
+"""How many objects are made before the collector looks at those: with fewer, most of a batch are still in use."""
+
 LET_GO_S: Final = 5.0
 """How long what is left in a process may take to end after the last line of its log."""
 
@@ -29,7 +32,7 @@ def collect_seldom() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(YOUNG, 20, 50)
 
 
 def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:

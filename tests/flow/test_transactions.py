@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from ingest.adapters.kafka import Record
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.transactions import Transactions
 from ingest.errors import Fenced
@@ -30,7 +31,9 @@ async def registry(flow: Flow) -> AsyncIterator[KafkaRegistry]:
         yield registry
 
 
-def build(flow: Flow, registry: KafkaRegistry, **changes: Any) -> tuple[Stage[Detection, Sighting], Transactions[Any]]:
+def build(
+    flow: Flow, registry: KafkaRegistry, **changes: Any
+) -> tuple[Stage[Detection, Sighting, Record], Transactions]:
     """Return an enricher with transactions, and what it writes with."""
     stage = enricher.build(stages.settings(flow.kafka.bootstrap, flow.database, **ON, **changes), registry)
     atomic = stage._atomic

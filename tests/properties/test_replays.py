@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import stage as stages
 from ingest.adapters.memory import InMemory, MemoryRegistry
 from ingest.adapters.memory_batches import MemoryIndex, MemorySink, MemorySource, MemoryTopic
 from ingest.enrich import Outcome, enrich
 from ingest.ports import Fetched, Kept
 from ingest.rows import Row, rows
-from ingest.stage import Stage, Work
+from ingest.stage import Stage, Work, as_it_is
 from ingest.voting import Voting
 from schemas import wire
 from schemas.deadletters import DeadLetter
@@ -27,6 +28,14 @@ from tests.support.cameras import camera
 from tests.support.detections import NOW, detection, sighting
 
 PARTITIONS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_slices() -> Iterator[None]:
+    """Cut batches within, too: none is as long here as a slice is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "SLICE", 3)
+        yield
 
 
 class Killed(BaseException):
@@ -63,7 +72,7 @@ def naive(items: Sequence[Sighting]) -> dict[tuple[object, ...], Row]:
     return best
 
 
-Worker = Callable[[MemorySource], Stage[Any, Any]]
+Worker = Callable[[MemorySource], Stage[Any, Any, Any]]
 
 
 async def live(topic: MemoryTopic, worker: Worker, life: tuple[int, bool]) -> None:
@@ -87,8 +96,8 @@ async def work_off(items: Sequence[Sighting], plan: Sequence[tuple[int, bool]]) 
     for item in items:
         topic.put(wire.encode(item), partition=hash(item.plate_key) % PARTITIONS)
 
-    def indexer(source: MemorySource) -> Stage[Sighting, Row]:
-        work = Work(name="indexer", decode=partial(wire.decode, shape=Sighting), function=rows)
+    def indexer(source: MemorySource) -> Stage[Sighting, Row, Row]:
+        work = Work(name="indexer", decode=partial(wire.decode, shape=Sighting), function=rows, form=as_it_is)
         return Stage(source, work, index, letters)
 
     await drain(topic, indexer, plan)
@@ -146,13 +155,14 @@ async def enrich_all(items: Sequence[Detection], plan: Sequence[tuple[int, bool]
     def function(batch: Sequence[Detection]) -> list[Outcome]:
         return enrich(cameras, OwnerRules(), NOW, batch)
 
-    def enricher(source: MemorySource) -> Stage[Detection, Sighting]:
+    def enricher(source: MemorySource) -> Stage[Detection, Sighting, Sighting]:
         return Stage(
             source,
             Work(
                 name="enricher",
                 decode=partial(wire.decode, shape=Detection),
                 function=function,
+                form=as_it_is,
                 memory=Voting(30.0),
             ),
             Straight(index),

@@ -95,7 +95,7 @@ def json_line(line: bytes) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(stage: Stage[Any, Any]) -> AsyncIterator["asyncio.Task[None]"]:
+async def running(stage: Stage[Any, Any, Any]) -> AsyncIterator["asyncio.Task[None]"]:
     """Run a stage while the block runs, then stop it as a signal would. Raises what it raised."""
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(stage.run(stop, ready.set))

@@ -14,7 +14,7 @@ from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
 from ingest.errors import Misconfigured, Oversized, Unavailable
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Step
-from ingest.stage import Limits, Stage, Work
+from ingest.stage import Limits, Stage, Work, as_it_is
 from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import Detection
@@ -53,7 +53,13 @@ class Rig:
         self.stop = asyncio.Event()
         self.stage = Stage(
             self.source,
-            Work(name="enricher", decode=partial(wire.decode, shape=Detection), function=function, memory=memory),
+            Work(
+                name="enricher",
+                decode=partial(wire.decode, shape=Detection),
+                function=function,
+                form=as_it_is,
+                memory=memory,
+            ),
             self.sink,
             self.letters,
             state=state,
