@@ -44,45 +44,66 @@ class Cameras(Protocol):
 
 
 class _Place:
-    """What all reads of a camera have in common in one batch, worked out once."""
+    """What all reads of a camera have in common, worked out once."""
 
-    __slots__ = ("camera", "cutoff", "cutoffs", "is_ephemeral", "no_plate_key", "owner", "position")
+    __slots__ = ("camera", "is_ephemeral", "no_plate_key", "owner", "position")
 
-    def __init__(self, camera: Camera | None, cutoffs: Cutoffs) -> None:
+    def __init__(self, camera: Camera | None) -> None:
         self.camera = camera
-        self.cutoffs = cutoffs
         self.owner = camera.owner if camera is not None else None
         # Its reads may not be kept: it may have been standard when a read came in.
         self.is_ephemeral = camera is not None and camera.handling == "ephemeral"
         if camera is not None:
-            self.cutoff = cutoffs.of(camera.owner)
             self.position = Position(latitude=camera.latitude, longitude=camera.longitude)
             self.no_plate_key = no_plate_key(camera.camera_id)
 
-    def is_expired(self, detection: Detection) -> bool:
+    def is_expired(self, detection: Detection, cutoffs: Cutoffs) -> bool:
         """Say whether a read is past its owner's days; where registry and message differ, the stricter one's."""
-        if detection.owner == self.owner:
-            return detection.captured_at <= self.cutoff
-        cutoff = self.cutoffs.of(detection.owner)
-        return detection.captured_at <= (cutoff if self.camera is None else max(cutoff, self.cutoff))
+        cutoff = cutoffs.of(detection.owner)
+        if self.owner is not None and detection.owner != self.owner:
+            cutoff = max(cutoff, cutoffs.of(self.owner))
+        return detection.captured_at <= cutoff
 
 
-def enrich(cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection]) -> list[Outcome]:
-    """Return what became of each detection, in order."""
+class Places:
+    """What is worked out of each camera, kept for as long as the registry's record of it is the same."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._of: dict[str, _Place] = {}
+
+    def of(self, camera: Camera | None) -> _Place:
+        """Return what reads of a camera have in common; None is one that the registry does not know."""
+        if camera is None:
+            return _NOWHERE
+        found = self._of.get(camera.camera_id)
+        if found is None or found.camera is not camera:
+            found = self._of[camera.camera_id] = _Place(camera)
+        return found
+
+
+_NOWHERE: Final = _Place(None)
+
+
+def enrich(
+    cameras: Cameras, rules: OwnerRules, now: datetime, batch: Sequence[Detection], places: Places | None = None
+) -> list[Outcome]:
+    """Return what became of each detection, in order. `places` spares work from one batch to the next."""
     cutoffs = Cutoffs(rules, now)
-    places: dict[str, _Place] = {}
+    places = places or Places()
+    met: dict[str, _Place] = {}
     outcomes: list[Outcome] = []
     for detection in batch:
-        place = places.get(detection.camera_id)
+        place = met.get(detection.camera_id)
         if place is None:
-            place = places[detection.camera_id] = _Place(cameras.get(detection.camera_id), cutoffs)
-        outcomes.append(_one(place, now, detection))
+            place = met[detection.camera_id] = places.of(cameras.get(detection.camera_id))
+        outcomes.append(_one(place, cutoffs, now, detection))
     return outcomes
 
 
-def _one(place: _Place, now: datetime, detection: Detection) -> Outcome:
+def _one(place: _Place, cutoffs: Cutoffs, now: datetime, detection: Detection) -> Outcome:
     # Before everything else: a dead letter would be a trace of a read that must not be kept.
-    if place.is_expired(detection) or place.is_ephemeral:
+    if place.is_ephemeral or place.is_expired(detection, cutoffs):
         return None
     camera = place.camera
     if camera is None:

@@ -5,6 +5,7 @@ runs for every read, so there is no call for each field.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from operator import itemgetter
@@ -83,7 +84,7 @@ class Row(NamedTuple):
 COLUMNS: Final = Row._fields
 """The columns of a row, in its order."""
 
-_MOST_OF_KEY: Final = itemgetter(1, 2)
+_PLATE_KEY: Final = itemgetter(2)
 _ORDER: Final = itemgetter(1, 2, 0)
 
 
@@ -107,15 +108,19 @@ def kept(rules: OwnerRules, now: datetime, sightings: Sequence[Sighting]) -> lis
 def newest(batch: Iterable[Row]) -> list[Row]:
     """Return, of the rows with one key, the one of the highest revision: two in one statement are an error."""
     batch = list(batch)
-    if len(set(map(_MOST_OF_KEY, batch))) == len(batch):  # hashing a pass id as well takes longer than all the rest
+    plates = list(map(_PLATE_KEY, batch))
+    times = Counter(plates)  # hashing a whole key of each row would take longer than all the rest
+    if len(times) == len(batch):
         return batch
+    alone = [row for row, plate in zip(batch, plates, strict=True) if times[plate] == 1]
     kept: dict[tuple[object, ...], Row] = {}
-    for row in batch:
-        key = row[:3]
-        other = kept.get(key)
-        if other is None or other[3] < row[3]:
-            kept[key] = row
-    return list(kept.values())
+    for row, plate in zip(batch, plates, strict=True):
+        if times[plate] > 1:
+            key = row[:3]
+            other = kept.get(key)
+            if other is None or other[3] < row[3]:
+                kept[key] = row
+    return [*alone, *kept.values()]
 
 
 def ordered(batch: Iterable[Row]) -> list[Row]:
@@ -190,7 +195,10 @@ def _trait(name: str, trait: Trait) -> tuple[str, float | None]:
 
 
 def _said(s: Sighting) -> bytes | None:
-    make, model, colour, body = (None if trait is None else trait.said for trait in (s.make, s.model, s.colour, s.body))
+    make = None if s.make is None else s.make.said
+    model = None if s.model is None else s.model.said
+    colour = None if s.colour is None else s.colour.said
+    body = None if s.body is None else s.body.said
     if make is None and model is None and colour is None and body is None:
         return None
     return _JSON.encode(Said(make=make, model=model, colour=colour, body=body))

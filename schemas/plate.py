@@ -48,6 +48,8 @@ def normalise(raw: str | None) -> str | None:
         return None
     if raw.isascii() and raw.isalnum():  # as nearly all are: nothing to fold, nothing to leave out
         plate = raw.upper()
+        if plate == raw:
+            plate = raw  # the same text in one place: of every read of a window, it is kept
         return plate if len(plate) <= MAX_PLATE_LENGTH and plate not in SENTINELS else None
     folded = unicodedata.normalize("NFKC", raw).upper().translate(_OTHER_ALPHABETS)
     kept = [char for char in folded if char.isalnum()]
@@ -60,7 +62,8 @@ def normalise(raw: str | None) -> str | None:
 def plate_key(plate: str) -> str:
     """Return the plate key of a plate in normal form: look-alikes folded to one representative each."""
     # As bytes: in a third of the time. Bytes of other letters than A-Z are left alone.
-    return plate.encode(errors="surrogatepass").translate(_FOLD).decode(errors="surrogatepass")
+    key = plate.encode(errors="surrogatepass").translate(_FOLD).decode(errors="surrogatepass")
+    return plate if key == plate else key  # one text in place of two, of every read that is kept for a window
 
 
 def no_plate_key(camera_id: str) -> str:

@@ -11,7 +11,7 @@ from ingest.adapters.batches import GroupSource, RecordSink, TopicSink, sighting
 from ingest.adapters.kafka import KafkaPublisher, Record
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.transactions import Transactions
-from ingest.enrich import Outcome, enrich
+from ingest.enrich import Outcome, Places, enrich
 from ingest.errors import Unavailable
 from ingest.ports import UNOBSERVED, Observer
 from ingest.stage import Limits, Stage, Work
@@ -37,8 +37,10 @@ def build(
     group = f"platetrail-{NAME}"
     transactions = _transactions(settings, group) if settings.enricher_transactions else None
 
+    places = Places()
+
     def function(batch: Sequence[Detection]) -> list[Outcome]:
-        return enrich(registry, rules, datetime.now(UTC), batch)
+        return enrich(registry, rules, datetime.now(UTC), batch, places)
 
     return Stage(
         GroupSource(

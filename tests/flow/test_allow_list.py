@@ -68,7 +68,7 @@ NATIVE: Final[dict[str, Any]] = {
 }
 POISONING: Final = """
 import services.enricher
-def enrich(registry, rules, now, batch):
+def enrich(registry, rules, now, batch, places):
     raise ValueError(repr(batch))
 services.enricher.enrich = enrich
 services.enricher.main()
