@@ -13,17 +13,21 @@ from typing import Final, Literal
 
 import structlog
 
-from ingest import bodies, envelopes
+from ingest import bodies, envelopes, traces
 from ingest.errors import Misconfigured
 from ingest.formats.payload import NotUsable
 from ingest.formats.table import NATIVE
-from ingest.ports import Fetched, Message, Part, Registry, Source
+from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Registry, Source, Trace
 from ingest.receive import Prepared, Receiver
 from ingest.runner import Finish, Limits, Runner
+from ingest.traces import Fate
 from schemas.cameras import Camera
 
 Refusal = Literal["unknown_camera", "other_network", "retired", "not_active", "ephemeral"]
 """Why nothing of a record is looked at. Each is a label of a metric, so the list is closed."""
+
+Judged = Prepared | tuple[str, str]
+"""What is to be written of a record, or its status and reason."""
 
 Count = Callable[[str, str, int], None]
 """Counts items: status, reason, how many."""
@@ -48,9 +52,10 @@ class Inbox(Runner):
         count: Count = lambda *_: None,
         parts: Sequence[Part] = (),
         limits: Limits | None = None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         """Know the network and the parts; a record holds at most `items` reads."""
-        super().__init__(f"inbox {network}", source, parts=parts, limits=limits)
+        super().__init__(f"inbox {network}", source, parts=parts, limits=limits, observer=observer)
         self._network = network
         self._registry = registry
         self._receiver = receiver
@@ -59,26 +64,35 @@ class Inbox(Runner):
         self._total: Counter[str] = Counter()
 
     async def _prepare(self, fetched: Fetched) -> Finish:
-        return partial(self._work_off, fetched)
+        traced = self._observer.traced(fetched.messages)
+        with self._timed("function"):
+            judged = await self._judged(fetched.messages)
+        return partial(self._finished, fetched, judged, traced)
 
-    async def _work_off(self, fetched: Fetched) -> None:
-        judged = await self._judged(fetched.messages)
+    async def _finished(self, fetched: Fetched, judged: Sequence[Judged], traced: Mapping[int, Trace]) -> None:
+        places = [at for at, one in enumerate(judged) if isinstance(one, Prepared)]
         prepared = [one for one in judged if isinstance(one, Prepared)]
-        await self._through_outages(lambda: self._publish(prepared))
-        if await self._commit(fetched):
+        headers = traces.headers(traced, places)
+        if prepared:
+            with self._timed("write"):
+                await self._through_outages(lambda: self._publish(prepared, headers))
+        committed = await self._commit(fetched)
+        if committed:
             self._tally(judged)
+        for at, trace in traced.items():
+            trace.end({_fate(judged[at]) if committed else "refused": 1})
 
     def _done(self) -> Mapping[str, int]:
         return self._total
 
-    async def _judged(self, messages: Sequence[Message]) -> list[Prepared | tuple[str, str]]:
+    async def _judged(self, messages: Sequence[Message]) -> list[Judged]:
         """Return what is to be written for each record, or its status and reason."""
         cameras = [self._camera(message) for message in messages]
         if any(isinstance(camera, str) for camera in cameras):
             # The registry may lag behind a record that was written for a camera as soon as it was registered.
             await self._through_outages(self._registry.caught_up)
             cameras = [self._camera(message) for message in messages]
-        judged: list[Prepared | tuple[str, str]] = []
+        judged: list[Judged] = []
         for message, camera in zip(messages, cameras, strict=True):
             judged.append(("refused", camera) if isinstance(camera, str) else self._prepared(message, camera))
             if len(judged) % _BREATH == 0:
@@ -98,7 +112,7 @@ class Inbox(Runner):
             return "not_active"
         return "ephemeral" if camera.handling == "ephemeral" else camera
 
-    def _prepared(self, message: Message, camera: Camera) -> Prepared | tuple[str, str]:
+    def _prepared(self, message: Message, camera: Camera) -> Judged:
         try:
             payloads, format_ = message.value or b"", camera.format or NATIVE
             found = (
@@ -116,16 +130,13 @@ class Inbox(Runner):
             _LOG.error("poisoned", stage=self._name, error=type(error).__name__)
             return "rejected", "poisoned"
 
-    async def _publish(self, prepared: Sequence[Prepared]) -> None:
+    async def _publish(self, prepared: Sequence[Prepared], headers: Mapping[int, bytes]) -> None:
         """Write what was prepared. Raises Unavailable, or Misconfigured if the broker refuses reads for good."""
-        found = await asyncio.gather(*(self._receiver.publish(one) for one in prepared), return_exceptions=True)
-        for one in found:
-            if isinstance(one, BaseException):
-                raise one
-            if any(item.reason == "refused_by_broker" for item in one):
-                raise Misconfigured("the broker refuses detections: may `inbox` write them?")
+        await self._receiver.publish_all(prepared, headers)
+        if any(item.reason == "refused_by_broker" for one in prepared for item in one.items):
+            raise Misconfigured("the broker refuses detections: may `inbox` write them?")
 
-    def _tally(self, judged: Sequence[Prepared | tuple[str, str]]) -> None:
+    def _tally(self, judged: Sequence[Judged]) -> None:
         counted: Counter[tuple[str, str]] = Counter()
         for one in judged:
             if isinstance(one, Prepared):
@@ -135,6 +146,24 @@ class Inbox(Runner):
         for (status, reason), number in counted.items():
             self._total[status] += number
             self._count(status, reason, number)
+        fates = Counter(map(_fate, judged))
+        letters = sum(len(one.letters) for one in judged if isinstance(one, Prepared))
+        self._observer.made(
+            written=fates["written"],
+            dropped=fates["dropped"],
+            again=0,
+            letters={"clock_future": letters} if letters else {},
+        )
+
+
+def _fate(judged: Judged) -> Fate:
+    """Return what became of a record: `written` if a read of it was, `dropped` if nothing was kept of it."""
+    if isinstance(judged, Prepared):
+        if judged.detections:
+            return "written"
+        if judged.letters:
+            return "dead_letter"
+    return "dropped"
 
 
 def _appended_at(message: Message) -> datetime:

@@ -1,8 +1,9 @@
 """A camera's payloads into topics: parse, decide, encode; then publish, and say what became of each item."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Literal
 
 import msgspec
@@ -187,22 +188,30 @@ class Receiver:
 
         Raises Unavailable if it does not: any part may have been written, and sending all of it again is harmless.
         """
-        if prepared.letters and any(await self._publisher.publish(topics.DEAD_LETTERS, prepared.letters)):
-            raise Unavailable("the dead letters were refused")
-        await self._keep(prepared)
-        if prepared.detections:
-            prepared.settle(await self._publisher.publish(prepared.topic, self._traced(prepared)))
-        await self._confirm(prepared)
-        if self._tallies is not None:
-            self._tallies.took(prepared.camera_id, prepared.received_at, prepared.items, prepared.seen)
+        trace = self._trace()
+        await self.publish_all([prepared], {} if trace is None else {0: trace})
         return prepared.items
 
-    def _traced(self, prepared: Prepared) -> Sequence[tuple[bytes, bytes]]:
-        """Return the records, with the trace of the request if it is sampled; reads that may not be kept have none."""
-        trace = self._trace() if prepared.topic == topics.DETECTIONS else None
-        if trace is None:
-            return prepared.detections
-        return [TracedRecord(key, value, trace) for key, value in prepared.detections]
+    async def publish_all(self, several: Sequence[Prepared], traces: Mapping[int, bytes]) -> None:
+        """Write what was prepared of several requests, in order, each with its trace if it has one: as `publish` does.
+
+        The broker's word on each is in its items then.
+        """
+        letters = [letter for one in several for letter in one.letters]
+        if letters and any(await self._publisher.publish(topics.DEAD_LETTERS, letters)):
+            raise Unavailable("the dead letters were refused")
+        for one in several:
+            await self._keep(one)
+        for topic in dict.fromkeys(one.topic for one in several if one.detections):
+            those = [(at, one) for at, one in enumerate(several) if one.topic == topic]
+            records = [record for at, one in those for record in _traced(one, traces.get(at))]
+            results = iter(await self._publisher.publish(topic, records))
+            for _, one in those:
+                one.settle(list(islice(results, len(one.detections))))
+        for one in several:
+            await self._confirm(one)
+            if self._tallies is not None:
+                self._tallies.took(one.camera_id, one.received_at, one.items, one.seen)
 
     async def _keep(self, prepared: Prepared) -> None:
         """Store the pictures before their reads are published: a read that names one must not come first."""
@@ -235,6 +244,13 @@ class Receiver:
             fate = "unavailable"
         for _ in crops:
             self._count_picture(fate)
+
+
+def _traced(prepared: Prepared, trace: bytes | None) -> Sequence[tuple[bytes, bytes]]:
+    """Return the records of detections, with the trace if there is one; reads that may not be kept have none."""
+    if trace is None or prepared.topic != topics.DETECTIONS:
+        return prepared.detections
+    return [TracedRecord(key, value, trace) for key, value in prepared.detections]
 
 
 def _crop(detection: Detection, picture: bytes) -> NewCrop | pictures.Fault:

@@ -5,8 +5,8 @@ oldest record is that nobody has read: what is not read within ten minutes is lo
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -18,33 +18,33 @@ from ingest.adapters.inboxes import Inboxes, group
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.upkeep import see_to
-from ingest.alarm import Alarm, Standing
+from ingest.alarm import Standing
 from ingest.errors import Unavailable
 from ingest.inbox import Inbox
+from ingest.lookout import Lookout
 from ingest.receive import Receiver
 from ingest.reporting import Reporting
 from ingest.runner import Limits
 from ingest.tally import Tallies
 from schemas import metrics, topics
-from services.observe import listening, run_worker
+from services.observe import Families, Measures, at_entrance, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "inbox"
-LOOK_S: Final = 5.0
 DRAIN_S: Final = 30.0
 """How long the batches at hand may take once it was told to stop."""
 
 
-class Measures:
-    """What this process shows of itself."""
+class Shown:
+    """What this process shows of the networks, beside what every worker shows of itself."""
 
-    def __init__(self, networks: Sequence[str]) -> None:
+    def __init__(self, networks: Sequence[str], measures: Mapping[str, Measures], collected: CollectorRegistry) -> None:
         """Begin at nought, for each network."""
-        self.collected = CollectorRegistry()
-        self._items = Counter(*metrics.INBOX_ITEMS, registry=self.collected)
-        self._lost = Counter(*metrics.INBOX_LOST, registry=self.collected)
-        self._unread = Gauge(*metrics.INBOX_UNREAD, registry=self.collected)
-        self._oldest = Gauge(*metrics.INBOX_OLDEST_SECONDS, registry=self.collected)
+        self._measures = measures
+        self._items = Counter(*metrics.INBOX_ITEMS, registry=collected)
+        self._lost = Counter(*metrics.INBOX_LOST, registry=collected)
+        self._unread = Gauge(*metrics.INBOX_UNREAD, registry=collected)
+        self._oldest = Gauge(*metrics.INBOX_OLDEST_SECONDS, registry=collected)
         for network in networks:
             self._lost.labels(network)
 
@@ -55,77 +55,37 @@ class Measures:
     def lost(self, network: str, number: int) -> None:
         """Count records that expired unread, and say so."""
         self._lost.labels(network).inc(number)
+        self._measures[network].expired(number)
         if number:
             structlog.get_logger().error("reads_lost", network=network, records=number)
 
-    def show(self, network: str, standing: Standing, now: datetime) -> None:
+    def stands(self, network: str, standing: Standing, now: datetime) -> None:
         """Show how far a network's inbox has been read."""
         self._unread.labels(network).set(standing.unread)
         self._oldest.labels(network).set(standing.age_s(now))
 
 
-class Lookout:
-    """Looks at the inboxes again and again, and knows whether all is well."""
-
-    def __init__(
-        self,
-        inboxes: Inboxes,
-        measures: Measures,
-        *,
-        every_s: float = LOOK_S,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        """Know whom to ask, and where to show it."""
-        self._inboxes = inboxes
-        self._measures = measures
-        self._every_s = every_s
-        self._clock = clock
-        self._alarm = Alarm(_tell)
-        self._seen = False
-
-    @property
-    def well(self) -> bool:
-        """Tell whether the last look was possible, and no network is read too late."""
-        return self._seen and not self._alarm.late
-
-    async def run(self) -> None:
-        """Look until cancelled. An outage is borne: those who read end the process if it lasts."""
-        try:
-            while True:
-                try:
-                    if not self._seen:
-                        await self._inboxes.stop()
-                        await self._inboxes.start()
-                    await self.look()
-                except Unavailable as error:
-                    self._seen = False
-                    structlog.get_logger().warning("unwatched", reason=str(error))
-                await asyncio.sleep(self._every_s)
-        finally:
-            await self._inboxes.stop()
-
-    async def look(self) -> None:
-        """Look once. Raises Unavailable."""
-        standings = await self._inboxes.look()
-        now = self._clock()
-        for network, standing in standings.items():
-            self._measures.show(network, standing, now)
-        self._alarm.heed(standings, now)
-        self._seen = True
+def stage(network: str) -> str:
+    """Return the name by which what works off a network's inbox is known in metrics: that of its topic."""
+    return topics.inbox(network)
 
 
-def _tell(network: str, standing: Standing, late: bool) -> None:
-    log = structlog.get_logger()
-    at = standing.oldest_at.isoformat() if standing.oldest_at else None
-    if late:
-        retention_s = topics.load(topics.inbox(network)).retention_ms // 1000
-        log.error("inbox_late", network=network, unread=standing.unread, oldest_at=at, lost_after_s=retention_s)
-    else:
-        log.info("inbox_in_time", network=network, unread=standing.unread)
+def measures_of(networks: Sequence[str]) -> dict[str, Measures]:
+    """Return the measures of each network, which are shown together."""
+    families = Families()
+    return {
+        network: Measures(stage(network), consumers=at_entrance(group(network)), families=families)
+        for network in networks
+    }
 
 
 def build(
-    settings: Settings, registry: KafkaRegistry, publisher: KafkaPublisher, tallies: Tallies, measures: Measures
+    settings: Settings,
+    registry: KafkaRegistry,
+    publisher: KafkaPublisher,
+    tallies: Tallies,
+    shown: Shown,
+    measures: Mapping[str, Measures],
 ) -> list[Inbox]:
     """Return an inbox for each network, wired to Kafka; nothing is connected yet. Needs a running event loop.
 
@@ -144,13 +104,14 @@ def build(
                 max_records=settings.batch_records,
                 session_timeout_s=settings.session_timeout_s,
                 commit_timeout_s=settings.outage_limit_s,
-                lost=partial(measures.lost, network),
+                lost=partial(shown.lost, network),
             ),
             registry,
             receiver,
             items=settings.batch_limit,
-            count=partial(measures.count, network),
+            count=partial(shown.count, network),
             limits=Limits(outage_s=settings.outage_limit_s),
+            observer=measures[network],
         )
         for network in settings.networks
     ]
@@ -160,23 +121,36 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """See to the networks' topics, then work off all of them until `stop` is set; the end of one is the end of all."""
     networks = needed(settings.networks, "networks")
     await see_to(settings.broker(), [topics.inbox(network) for network in networks], settings.owner_rules())
-    measures = Measures(networks)
-    lookout = Lookout(Inboxes(settings.broker(), networks), measures)
+    measures = measures_of(networks)
+    collected = measures[networks[0]].collected
+    shown = Shown(networks, measures, collected)
+    lookout = Lookout(Inboxes(settings.broker(), networks), shown.stands)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
     tallies = Tallies()
     reports = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
     reporting = Reporting(tallies, reports, every_s=settings.health_report_s)
 
-    async def ready() -> bool:
+    async def well() -> bool:
         return lookout.well and not registry.following.done()
 
-    async with publisher, registry, reports, reporting, listening(settings, measures.collected, ready):
-        inboxes = build(settings, registry, publisher, tallies, measures)
-        await _until(stop, inboxes, lookout, registry)
+    working = [one.readiness(settings.stuck_after_s) for one in measures.values()]
+
+    async def ready() -> bool:
+        return all([await check() for check in (well, *working)])
+
+    async with publisher, registry, reports, reporting, listening(settings, collected, ready):
+        inboxes = build(settings, registry, publisher, tallies, shown, measures)
+        await _until(stop, inboxes, lookout, registry, [one.assigned for one in measures.values()])
 
 
-async def _until(stop: asyncio.Event, inboxes: Sequence[Inbox], lookout: Lookout, registry: KafkaRegistry) -> None:
+async def _until(
+    stop: asyncio.Event,
+    inboxes: Sequence[Inbox],
+    lookout: Lookout,
+    registry: KafkaRegistry,
+    joined: Sequence[Callable[[], None]],
+) -> None:
     """Run inboxes and lookout until `stop` is set or one of them ends; the batches at hand are finished.
 
     Raises what ended an inbox or the lookout; Unavailable if the registry is no longer followed, since it would go
@@ -185,6 +159,7 @@ async def _until(stop: asyncio.Event, inboxes: Sequence[Inbox], lookout: Lookout
     halt, awaited = asyncio.Event(), set(range(len(inboxes)))
 
     def ready(number: int) -> None:
+        joined[number]()
         awaited.discard(number)
         if not awaited:
             structlog.get_logger().info("ready", networks=len(inboxes))

@@ -6,6 +6,7 @@ from services.observe.listener import listening as listening
 from services.observe.logs import configure_logging as configure_logging
 from services.observe.logs import exception_names as exception_names
 from services.observe.logs import telling as telling
+from services.observe.measures import Families as Families
 from services.observe.measures import Measures as Measures
 from services.observe.measures import Pulse as Pulse
 from services.observe.open_routes import OPEN_ROUTES as OPEN_ROUTES
@@ -17,5 +18,6 @@ from services.observe.process import collect_seldom as collect_seldom
 from services.observe.process import run_worker as run_worker
 from services.observe.process import stop_event as stop_event
 from services.observe.tracing import NO_TELEMETRY as NO_TELEMETRY
+from services.observe.tracing import at_entrance as at_entrance
 from services.observe.tracing import of_stage as of_stage
 from services.observe.tracing import traceparent as traceparent

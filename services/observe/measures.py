@@ -35,6 +35,28 @@ class Pulse:
         return self._clock() - self._at
 
 
+class Families:
+    """The metrics of workers, each with the label `stage`."""
+
+    def __init__(self) -> None:
+        """Begin without any stage."""
+        self.collected = CollectorRegistry()
+        self.records = Counter(*metrics.WORKER_RECORDS, registry=self.collected)
+        self.letters = Counter(*metrics.WORKER_LETTERS, registry=self.collected)
+        self.steps = Histogram(
+            *metrics.WORKER_STEP_SECONDS, buckets=metrics.WORKER_STEP_BUCKETS, registry=self.collected
+        )
+        self.batch = Histogram(
+            *metrics.WORKER_BATCH_RECORDS, buckets=metrics.WORKER_BATCH_BUCKETS, registry=self.collected
+        )
+        self.lag = Gauge(*metrics.WORKER_LAG, registry=self.collected)
+        self.expired = Counter(*metrics.WORKER_EXPIRED, registry=self.collected)
+        self.refused = Counter(*metrics.WORKER_REFUSED, registry=self.collected)
+        self.outages = Counter(*metrics.WORKER_OUTAGES, registry=self.collected)
+        self.waiting = Gauge(*metrics.WORKER_WAITING, registry=self.collected)
+        self.age = Gauge(*metrics.WORKER_COMMIT_AGE_SECONDS, registry=self.collected)
+
+
 class Measures(Observer):
     """The metrics of one worker, and whether it gets on.
 
@@ -42,38 +64,43 @@ class Measures(Observer):
     """
 
     def __init__(
-        self, stage: str, *, consumers: Consumers | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stage: str,
+        *,
+        consumers: Consumers | None = None,
+        families: "Families | None" = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin at nought; `stage` is the value of that label. Traces go on in `consumers`, or nowhere."""
+        """Begin at nought; `stage` is the value of that label. Traces go on in `consumers`, or nowhere.
+
+        Several workers in one process share `families`, and are shown together.
+        """
+        found = families or Families()
         self._consumers = consumers
-        self.collected = CollectorRegistry()
+        self.collected = found.collected
         self.pulse = Pulse(clock)
         self._stage = stage
         self._joined = False
         self._outages = 0
         self._under_way = 0
         self._places: set[Place] = set()
-        self._records = Counter(*metrics.WORKER_RECORDS, registry=self.collected)
-        self._letters = Counter(*metrics.WORKER_LETTERS, registry=self.collected)
-        self._steps = Histogram(
-            *metrics.WORKER_STEP_SECONDS, buckets=metrics.WORKER_STEP_BUCKETS, registry=self.collected
-        )
-        self._batch = Histogram(
-            *metrics.WORKER_BATCH_RECORDS, buckets=metrics.WORKER_BATCH_BUCKETS, registry=self.collected
-        ).labels(stage)
-        self._lag = Gauge(*metrics.WORKER_LAG, registry=self.collected)
-        self._expired = Counter(*metrics.WORKER_EXPIRED, registry=self.collected).labels(stage)
-        self._refused = Counter(*metrics.WORKER_REFUSED, registry=self.collected).labels(stage)
-        self._outages_begun = Counter(*metrics.WORKER_OUTAGES, registry=self.collected).labels(stage)
-        self._waiting = Gauge(*metrics.WORKER_WAITING, registry=self.collected).labels(stage)
-        age = Gauge(*metrics.WORKER_COMMIT_AGE_SECONDS, registry=self.collected).labels(stage)
-        age.set_function(self.pulse.age_s)
+        self._records, self._letters, self._steps, self._lag = found.records, found.letters, found.steps, found.lag
+        self._batch = found.batch.labels(stage)
+        self._expired = found.expired.labels(stage)
+        self._refused = found.refused.labels(stage)
+        self._outages_begun = found.outages.labels(stage)
+        self._waiting = found.waiting.labels(stage)
+        found.age.labels(stage).set_function(self.pulse.age_s)
 
     def joined(self) -> None:
         """Note that partitions were assigned and messages are awaited: say so in the log, too."""
+        self.assigned()
+        structlog.get_logger().info("ready")
+
+    def assigned(self) -> None:
+        """Note that partitions were assigned and messages are awaited."""
         self._joined = True
         self.pulse.beat()
-        structlog.get_logger().info("ready")
 
     def readiness(self, within_s: float, *checks: Check) -> Check:
         """Return what tells whether the worker works.

@@ -84,11 +84,12 @@ class Consumers:
         begun: dict[int, ports.Trace] = {}
         for (topic, header), places in found.items():
             parent = _parent(header)
-            if parent is not None:
-                begun |= dict.fromkeys(places, self._begin(topic, parent, len(places)))
+            if parent is not None and (one := self._begin(topic, parent, len(places))) is not None:
+                begun |= dict.fromkeys(places, one)
         return begun
 
-    def _begin(self, topic: str, parent: context.Context, messages: int) -> Consumed:
+    def _begin(self, topic: str, parent: context.Context, messages: int) -> Consumed | None:
+        """Begin a span; None if it is not sampled."""
         attributes: dict[str, AnyValue] = {
             traces.SYSTEM: "kafka",
             traces.DESTINATION: topic,
@@ -98,7 +99,20 @@ class Consumers:
             traces.MESSAGES: messages,
         }
         span = self._tracer.start_span(f"process {topic}", parent, SpanKind.CONSUMER, attributes)
-        return Consumed(span, messages)
+        return Consumed(span, messages) if span.is_recording() else None
+
+
+class Entrances(Consumers):
+    """The spans of a stage at which traces begin: it reads what others write, and what they say of one is not heard."""
+
+    def traced(self, messages: Sequence[ports.Message]) -> Mapping[int, ports.Trace]:
+        """Begin a trace with each record that is sampled; return them by the records' places."""
+        begun: dict[int, ports.Trace] = {}
+        for at, message in enumerate(messages):
+            found = self._begin(message.topic, context.Context(), 1)
+            if found is not None:
+                begun[at] = found
+        return begun
 
 
 class Requests:
@@ -150,6 +164,11 @@ def is_on(settings: Settings) -> bool:
 def of_stage(name: str) -> Consumers | None:
     """Return the spans of a stage, while they are `exported`; None if there is no collector."""
     return Consumers(f"platetrail-{name}", _Process.tracer) if _Process.tracer is not None else None
+
+
+def at_entrance(group: str) -> Entrances | None:
+    """Return the spans of a consumer group at which traces begin, while they are `exported`; None if not."""
+    return Entrances(group, _Process.tracer) if _Process.tracer is not None else None
 
 
 @contextlib.contextmanager

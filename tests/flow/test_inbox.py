@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,14 +32,16 @@ from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.principals import Principals, principal
 from ingest.adapters.topics import ensure_topics
 from ingest.alarm import Standing
-from schemas import topics, wire
+from ingest.lookout import Lookout
+from schemas import topics, traces, wire
 from schemas.cameras import Camera
 from schemas.detections import Detection
 from schemas.health import CameraReport
 from services.demo.places import ROOT
-from services.inbox import Lookout, Measures
+from services.inbox import Shown, measures_of
 from services.settings import Settings
 from tests.support.cameras import camera, new_id
+from tests.support.collector import collecting
 from tests.support.secured import Right, Secured, let, let_in, settings_of
 from tests.support.stages import Worker
 from tests.support.wait import until, until_async
@@ -137,11 +139,13 @@ def _stopping(worker: Worker) -> Any:
 
 
 @asynccontextmanager
-async def relaying(secured: Secured, folder: Path, *networks: str, **changes: Any) -> AsyncIterator[Worker]:
+async def relaying(
+    secured: Secured, folder: Path, *networks: str, more: Mapping[str, str] | None = None, **changes: Any
+) -> AsyncIterator[Worker]:
     """Run the relay as a process, under a user that may do what it needs and nothing else."""
     broker = await let_in(await asyncio.to_thread(let, secured, "inbox", *RIGHTS))
     of = Settings(**settings_of(broker, folder), networks=networks, session_timeout_s=6.0, **changes)
-    with _stopping(Worker("inbox", of, folder)) as worker:
+    with _stopping(Worker("inbox", of, folder, **(more or {}))) as worker:
         await asyncio.to_thread(worker.wait_until_ready)
         yield worker
 
@@ -214,6 +218,12 @@ async def test_a_read_that_claims_another_networks_camera_is_refused_and_counted
         )
         assert items(worker, north, "refused", "other_network") == 1
         assert items(worker, north, "rejected", "other_camera") == 1
+        of_all = {
+            outcome: metric(worker, "platetrail_worker_records_total", stage=f"inbox.{north}", outcome=outcome)
+            for outcome in ("fetched", "written", "dropped", "dead_letter")
+        }
+        assert of_all == {"fetched": 6, "written": 1, "dropped": 4, "dead_letter": 1}
+        assert metric(worker, "platetrail_worker_commit_age_seconds", stage=f"inbox.{south}") is not None
         assert items(worker, north, "refused", "unknown_camera") == 1
         assert items(worker, south, "accepted") is None
     reports = [wire.decode(value, CameraReport) for _, value in await records(secured.admin, topics.CAMERA_HEALTH)]
@@ -227,6 +237,56 @@ async def test_a_read_that_claims_another_networks_camera_is_refused_and_counted
         assert plate not in text
     assert own.camera_id not in worker.output()
     assert MARK in repr(await records(secured.admin, topics.inbox(north))), "only the inbox stands outside the list"
+
+
+async def headers(broker: Broker, camera_id: str) -> list[bytes]:
+    """Return the headers of a camera's detections, one text each."""
+    consumer = AIOKafkaConsumer(**broker.options(), group_id=None, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        parts = [TopicPartition(topics.DETECTIONS, at) for at in range(topics.load(topics.DETECTIONS).partitions)]
+        consumer.assign(parts)
+        ends, found = await consumer.end_offsets(parts), []
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            for some in (await consumer.getmany(timeout_ms=200)).values():
+                found += [one.headers for one in some if one.key == camera_id.encode()]
+        assert all([name for name, _ in one] == ["traceparent"] for one in found)
+        return [value for one in found for _, value in one]
+    finally:
+        await consumer.stop()
+
+
+async def test_a_trace_begins_with_a_record_and_nobody_hears_what_the_network_says_of_one(
+    secured: Secured, tmp_path: Path
+) -> None:
+    network, forced = new_network(), b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    own, _ = camera(network=network)
+    await put_cameras(secured, own)
+    broker = await member(secured, network)
+    producer = AIOKafkaProducer(**broker.options())
+    await producer.start()
+    for value in (read(plate="NBX0101"), read(plate="NBX0102"), ["no read"]):
+        said = [("traceparent", forced), ("tracestate", b"x=y")]
+        await producer.send_and_wait(
+            topics.inbox(network), json.dumps(value).encode(), key=own.camera_id.encode(), headers=said
+        )
+    await producer.stop()
+    with collecting() as collector:
+        async with relaying(
+            secured, tmp_path, network, traces_endpoint=collector.endpoint, more={"TRACES_SAMPLE": "1"}
+        ):
+            await until_async(lambda: _worked_off(secured, network), "all is relayed")
+    spans = {b"00-%b-%b-01" % (one.trace_id.hex().encode(), one.span_id.hex().encode()): one for one in collector.spans}
+    assert [(one.name, one.parent_id) for one in spans.values()] == [(f"process {topics.inbox(network)}", b"")] * 3
+    found = await headers(secured.admin, own.camera_id)
+    assert len(set(found)) == 2, "each record has a trace of its own"
+    assert set(found) < spans.keys()
+    assert {name: spans[name].attributes.get(f"{traces.FATE}written") for name in found} == dict.fromkeys(found, 1)
+    [other] = spans.keys() - set(found)
+    assert spans[other].attributes[f"{traces.FATE}dropped"] == 1
+    assert all(one.attributes.keys() <= traces.ATTRIBUTES for one in spans.values())
+    sent = b"".join(collector.bodies)
+    assert not [word for word in (b"NBX01", own.camera_id.encode(), bytes.fromhex("4bf92f3577b34da6")) if word in sent]
 
 
 async def test_a_kill_between_publish_and_commit_loses_nothing_and_the_ids_are_the_same(
@@ -327,8 +387,10 @@ async def test_three_minutes_unread_are_an_alarm(secured: Secured, capsys: pytes
     broker = await member(secured, network)
     now = datetime.now(UTC)
     clock: list[Callable[[], datetime]] = [lambda: now]
-    inboxes, measures = Inboxes(secured.admin, [network]), Measures([network])
-    lookout = Lookout(inboxes, measures, clock=lambda: clock[0]())
+    measures = measures_of([network])
+    shown, collected = Shown([network], measures, measures[network].collected), measures[network].collected
+    inboxes = Inboxes(secured.admin, [network])
+    lookout = Lookout(inboxes, shown.stands, clock=lambda: clock[0]())
     await inboxes.start()
     try:
         assert [lookout.well] == [False], "nobody has looked yet"
@@ -345,8 +407,8 @@ async def test_three_minutes_unread_are_an_alarm(secured: Secured, capsys: pytes
             assert [lookout.well] == [False]
         said = capsys.readouterr().out
         assert said.count("inbox_late") == 1
-        assert measures.collected.get_sample_value("platetrail_inbox_unread_records", {"network": network}) == 2
-        age = measures.collected.get_sample_value("platetrail_inbox_oldest_unread_seconds", {"network": network})
+        assert collected.get_sample_value("platetrail_inbox_unread_records", {"network": network}) == 2
+        age = collected.get_sample_value("platetrail_inbox_oldest_unread_seconds", {"network": network})
         assert age is not None
         assert age >= 180
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import warnings
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +14,12 @@ from ingest.adapters.memory import InMemory, MemoryPublisher, MemoryRegistry
 from ingest.adapters.memory_batches import MemorySource, MemoryTopic
 from ingest.errors import Misconfigured, PublishError
 from ingest.inbox import Inbox
+from ingest.ports import Message, Observer, Trace, TracedRecord
 from ingest.receive import Receiver
 from ingest.runner import Limits
 from schemas import topics, wire
 from schemas.cameras import Camera
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Reason
 from schemas.detections import Detection, default_key, event_id
 from schemas.owners import OwnerRules
 from tests.support.cameras import camera
@@ -30,6 +32,40 @@ def read(**changes: Any) -> bytes:
     return json.dumps({"captured_at": AT.isoformat(), "plate": "NBX0042", **changes}).encode()
 
 
+class Spoken:
+    """A `Trace` of one record."""
+
+    def __init__(self, number: int, ended: dict[bytes, dict[str, int]]) -> None:
+        self.header = b"trace %d" % number
+        self.ended = ended
+
+    def end(self, fates: Mapping[str, int]) -> None:
+        assert self.header not in self.ended
+        self.ended[self.header] = dict(fates)
+
+
+class Watching(Observer):
+    """Traces every record but the first of a batch, and adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.ended: dict[bytes, dict[str, int]] = {}
+        self.heard: Counter[str] = Counter()
+
+    def traced(self, messages: Sequence[Message]) -> Mapping[int, Trace]:
+        return {at: Spoken(at, self.ended) for at in range(1, len(messages))}
+
+    def fetched(self, records: int) -> None:
+        self.heard["fetched"] += records
+
+    def finished(self, *, committed: bool) -> None:
+        self.heard["finished"] += committed
+
+    def made(self, *, written: int, dropped: int, again: int, letters: Mapping[Reason, int]) -> None:
+        self.heard.update({"written": written, "dropped": dropped, "again": again})
+        for reason, number in letters.items():
+            self.heard[reason] += number
+
+
 class Rig:
     """The relay of the network `north` on a topic in memory."""
 
@@ -40,6 +76,7 @@ class Rig:
             self.publisher = MemoryPublisher()
             registry = MemoryRegistry(list(cameras))
         self.counted: Counter[tuple[str, str]] = Counter()
+        self.observer = Watching()
         self.inbox = Inbox(
             "north",
             MemorySource(self.topic),
@@ -48,6 +85,7 @@ class Rig:
             items=3,
             count=lambda status, reason, number: self.counted.update({(status, reason): number}),
             limits=SOON,
+            observer=self.observer,
         )
 
     async def relay(self, key: bytes | None, *values: bytes | None, at: datetime = AT) -> dict[tuple[str, str], int]:
@@ -164,6 +202,30 @@ async def test_a_record_that_breaks_us_does_not_stop_the_others(monkeypatch: pyt
 
     monkeypatch.setattr(Receiver, "prepare", prepare)
     assert await rig.relay(b"cam-1", whole, read()) == {("rejected", "poisoned"): 1, ("accepted", ""): 1}
+
+
+async def test_what_becomes_of_each_record_is_told_and_goes_out_with_its_own_trace() -> None:
+    rig = Rig(camera("cam-1", network="north")[0])
+    values = [read(plate="NBX0001"), read(plate="NBX0002"), b"no read", read(plate="NBX0003")]
+    ahead = read(captured_at=(AT + timedelta(hours=1)).isoformat())
+    assert (await rig.relay(b"cam-1", *values, ahead))[("accepted", "")] == 3
+    heard = rig.observer.heard
+    assert (heard["fetched"], heard["written"], heard["dropped"], heard["clock_future"]) == (5, 3, 1, 1)
+    assert heard["finished"] == 1
+    records = rig.publisher.records[topics.DETECTIONS]
+    traces = [one.traceparent if isinstance(one, TracedRecord) else None for one in records]
+    plates = [detection.plate_raw for detection in rig.detections()]
+    assert list(zip(plates, traces, strict=True)) == [
+        ("NBX0001", None),
+        ("NBX0002", b"trace 1"),
+        ("NBX0003", b"trace 3"),
+    ]
+    assert rig.observer.ended == {
+        b"trace 1": {"written": 1},
+        b"trace 2": {"dropped": 1},
+        b"trace 3": {"written": 1},
+        b"trace 4": {"dead_letter": 1},
+    }
 
 
 async def test_a_broker_that_refuses_detections_ends_it_and_nothing_is_committed(
