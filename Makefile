@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ONCE ?=
 ARGS ?=
+# Half of what tests do is waiting for processes. Each process of pytest has servers of its own, a gigabyte in all.
+WORKERS ?= 2
 
 # Everything that is downloaded goes into this one folder; everything else stays in the clone.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/platetrail
@@ -45,8 +47,8 @@ $(STAMP): $(LOCK) pyproject.toml
 demo: venv  ## start everything, simulate, ask, show the audit (ONCE=1: exit after the answer)
 	@$(BIN)/platetrail demo $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
-test: venv  ## run all tests, on Apache Kafka and PostgreSQL (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: venv  ## run all tests, on Apache Kafka and PostgreSQL, WORKERS=2 at once (ARGS=… goes to pytest, in one process)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 check: venv  ## lint, formatting, types, import contracts, documents of interfaces
 	@$(BIN)/ruff check .
