@@ -4,17 +4,24 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from services.heads import PROTOCOLS
+from services.heads import PROTOCOLS, BoundedHeads
 from services.observe.open_routes import install_health, install_metrics
 from services.observe.problems import install_problems
 from services.observe.tracing import NO_TELEMETRY
 from services.settings import Settings
+
+MOST: Final = 64
+"""As many connections at once: each is an open file, which the worker needs to reach its broker and database again."""
+
+END_S: Final = 2
+"""How long answers under way may take when the worker ends."""
 
 
 class CannotListen(Exception):
@@ -28,6 +35,23 @@ class _Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave them alone."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up first: who asks and does not read would keep the worker from ending."""
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+class _Few(BoundedHeads):
+    """Hangs up on whoever comes when there are `MOST` connections."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, if there are few."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST:
+            transport.abort()
 
 
 def build(collected: CollectorRegistry, ready: Callable[[], Awaitable[bool]]) -> FastAPI:
@@ -54,7 +78,15 @@ async def listening(
     except OSError as error:
         raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {type(error).__name__}") from None
     port: int = listener.getsockname()[1]
-    config = uvicorn.Config(app, **PROTOCOLS, log_config=None, access_log=False, server_header=False, lifespan="off")
+    config = uvicorn.Config(
+        app,
+        **PROTOCOLS | {"http": _Few},
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=END_S,
+        lifespan="off",
+    )
     server = _Listener(config)
     serving = asyncio.create_task(server.serve([listener]))
     structlog.get_logger().info("listening", port=port)
