@@ -11,6 +11,8 @@ from typing import Any, Final
 import faust
 import structlog
 from aiokafka.errors import KafkaConnectionError
+from faust.transport.drivers import aiokafka
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from ingest.adapters.broker import MECHANISM, Broker
 from ingest.errors import Unavailable
@@ -27,8 +29,35 @@ Event = bytes | None
 """What an agent is given: a record's value as it stands in the topic."""
 
 
+class _Reading(AIOKafkaConsumerThread):
+    """A consumer that is given what is committed alone: Faust has no setting for it beside its own transactions."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - before it is started: there is no other way in
+        return consumer
+
+
+class _Consumer(aiokafka.Consumer):
+    """One that commits past what is no record: the ends of transactions, and what was undone."""
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        # Faust counts the record behind a gap to it, and so twice: a commit would end there, however many come after.
+        await super()._add_gap(tp, offset_from, offset_to - 1)
+
+    def _new_consumer_thread(self) -> _Reading:
+        return _Reading(self, loop=self.loop, beacon=self.beacon)
+
+
+class _Transport(aiokafka.Transport):
+    Consumer = _Consumer
+
+
 class _App(faust.App):
     """A Faust app without a web server, tables, or a folder for them."""
+
+    def _new_transport(self) -> Any:
+        return _Transport(self.conf.broker_consumer, self)
 
     def _create_directories(self) -> None:
         """Make none: there are no tables."""

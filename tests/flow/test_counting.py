@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 
 from ingest import processors
 from ingest.adapters.topics import partitions_of
@@ -184,6 +185,46 @@ async def test_two_share_the_partitions_and_a_third_waits_without_harm(counting:
     for worker in workers:
         worker.stop()
     assert [worker.returncode for worker in workers] == [0, 0, 0]
+
+
+async def written_in_transactions(kafka: Kafka, key: bytes, *ends: tuple[str, int]) -> None:
+    """Write so many letters in a transaction each, and `commit` or `abort` it."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id="counting-test")
+    await producer.start()
+    try:
+        for end, number in ends:
+            await producer.begin_transaction()
+            for _ in range(number):
+                await producer.send_and_wait(topics.DEAD_LETTERS, letter("poisoned"), key=key)
+            await (producer.commit_transaction if end == "commit" else producer.abort_transaction)()
+    finally:
+        await producer.stop()
+
+
+async def test_letters_of_a_transaction_count_once_it_is_committed_and_those_that_are_undone_never(
+    counting: Counting,
+) -> None:
+    """An enricher that is killed in a transaction leaves letters behind; the next one undoes them, and writes them."""
+    worker = counting.start()
+    worker.wait_until_ready()
+    await written_in_transactions(counting.kafka, b"1", ("abort", 5), ("commit", 3), ("abort", 2), ("commit", 3))
+    await counting.put(*(letter() for _ in range(4)))
+    await until_async(shows(worker, {"enricher/poisoned": 6, "enricher/unknown_camera": 4}), "what is committed counts")
+    await until_async(counting.committed, "and none is left to be read again")
+    worker.kill()
+    await counting.put(*(letter() for _ in range(3)))
+    again = counting.start()
+    await until_async(shows(again, {"enricher/unknown_camera": 3}), "it goes on behind what was undone")
+
+
+async def test_a_commit_goes_past_any_number_of_transactions(counting: Counting) -> None:
+    """Each leaves a place without a record. With one of them a commit, a kill would have a minute's counted again."""
+    worker = counting.start()
+    worker.wait_until_ready()
+    await written_in_transactions(counting.kafka, b"1", *[("commit", 1)] * 120)
+    await counting.put(letter(), letter())
+    await until_async(shows(worker, {"enricher/poisoned": 120, "enricher/unknown_camera": 2}), "all are counted")
+    await until_async(counting.committed, "and committed, in a few commits of one second each")
 
 
 async def test_no_topic_appears_that_nobody_declared(counting: Counting) -> None:
