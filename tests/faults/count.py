@@ -5,7 +5,7 @@ import contextlib
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
 from schemas.health import CameraReport
 from schemas.sightings import Sighting
+from tests.faults import counting
 from tests.faults.load import EPHEMERAL, Load
 from tests.faults.passes import Pass, by_event
 from tests.faults.system import READS_OF, System
@@ -60,22 +61,19 @@ class Found:
 class Before:
     """Where the topics ended, what camera health knew, and how often cameras had changed, before a load."""
 
-    def __init__(self, marks: Marks, accepted: dict[str, int], revisions: dict[str, int]) -> None:
-        """Know the topics' ends, the reads accepted by camera, and the revisions of cameras."""
+    def __init__(self, marks: Marks, accepted: dict[str, int], revisions: dict[str, int], broker_kills: int) -> None:
+        """Know the topics' ends, the reads accepted by camera, the revisions of cameras, and the broker's kills."""
         self.marks = marks
         self.accepted = accepted
         self.revisions = revisions
+        self.broker_kills = broker_kills
 
 
 async def before(system: System) -> Before:
     """Return how things stand before a load."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
-    await consumer.start()
-    try:
-        marks = await consumer.end_offsets(_parts(*COUNTED))
-    finally:
-        await consumer.stop()
-    return Before(marks, await accepted(system), await _revisions(system))
+    await counting.begin_anew(system)
+    marks = await ends(system, _parts(*COUNTED))
+    return Before(marks, await accepted(system), await _revisions(system), system.broker_kills)
 
 
 async def drained(system: System) -> None:
@@ -91,6 +89,7 @@ async def drained(system: System) -> None:
         return not await system.ask("select from registry.outbox limit 1")
 
     await until_async(told, "the relay has emptied the outbox", DRAIN_S)
+    await counting.drained(system, DRAIN_S)
 
 
 async def lag(system: System, kind: str) -> int:
@@ -120,6 +119,7 @@ async def count(system: System, load: Load, since: Before) -> Found:
         found.strange[f"dead letters other than {dict(load.bad)}"] += 1
     await _count_changes(system, records, since, found)
     await _count_health(system, records, since, found)
+    await _count_letters(system, load, since, found)
     return found
 
 
@@ -162,12 +162,19 @@ def _count_duplicates(records: Mapping[str, list[Any]], load: Load, found: Found
     found.duplicates["detections"] = len(detections) - len(set(detections))
     sightings = _decoded(records[topics.SIGHTINGS], Sighting)
     keys = {(one.pass_id, one.plate_key, one.revision) for one in sightings}
-    found.duplicates["sightings"] = len(sightings) - len(keys)
+    twice = found.doubled if load.system.transactional else found.duplicates
+    twice["sightings"] = len(sightings) - len(keys)
     letters = _decoded(records[topics.DEAD_LETTERS], DeadLetter)
     written = [letter for letter in letters if letter.replayed_as is None]
     once = {letter.letter_id: letter for letter in written}
     found.duplicates["dead-letters"] = len(written) - len(once)
     found.dead_letters.update(letter.reason for name, letter in once.items() if name not in load.put_back)
+    if load.system.transactional:
+        # A read that the load itself wrote twice has two letters by right.
+        of_reads = Counter(
+            one.detection.event_id for one in written if one.detection and one.letter_id not in load.put_back
+        )
+        found.doubled["dead-letters"] = (of_reads - Counter(detections)).total()
 
 
 async def _count_changes(system: System, records: Mapping[str, list[Any]], since: Before, found: Found) -> None:
@@ -198,6 +205,16 @@ async def _count_health(system: System, records: Mapping[str, list[Any]], since:
             (found.doubled if more > 0 else found.lost)["reads in camera health"] += abs(more)
 
 
+async def _count_letters(system: System, load: Load, since: Before, found: Found) -> None:
+    """What was counted, life by life, is what is in the topic from where that life began."""
+    said = await counting.compare(system, load.looks)
+    found.lost["letters counted"] = said.lost
+    # Without a broker, an agent may begin anew where it had committed last, within one life.
+    killed = system.broker_kills > since.broker_kills
+    (found.duplicates if killed else found.doubled)["letters counted"] = said.doubled
+    found.duplicates["letters counted again after a kill"] = said.again
+
+
 async def accepted(system: System) -> dict[str, int]:
     """Return how many accepted reads camera health knows of, by camera."""
     rows = await system.ask("select camera_id, state from registry.camera_health")
@@ -219,17 +236,25 @@ def _cameras(records: Mapping[str, list[Any]]) -> list[Camera]:
 
 
 async def read(system: System, marks: Marks) -> dict[str, list[tuple[bytes, bytes]]]:
-    """Return what was appended to topics since the marks. AssertionError if the broker is too slow about it."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None, enable_auto_commit=False)
+    """Return what was appended to topics since the marks, and committed where it belongs to a transaction.
+
+    AssertionError if the broker is too slow about it, or a transaction does not end.
+    """
+    until = await ends(system, marks)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=system.kafka.bootstrap,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
     await consumer.start()
     found: dict[str, list[tuple[bytes, bytes]]] = {name: [] for name in COUNTED}
     try:
         consumer.assign(list(marks))
-        ends = await consumer.end_offsets(list(marks))
         for at, mark in marks.items():
             consumer.seek(at, mark)
         limit_s = time.monotonic() + DRAIN_S
-        while any([await consumer.position(at) < ends[at] for at in marks]):
+        while any([await consumer.position(at) < until[at] for at in marks]):
             assert time.monotonic() < limit_s, f"the topics could not be read within {DRAIN_S:.0f} s"
             for at, some in (await consumer.getmany(timeout_ms=200)).items():
                 found[at.topic] += [(record.key, record.value) for record in some if record.value is not None]
@@ -237,6 +262,16 @@ async def read(system: System, marks: Marks) -> dict[str, list[tuple[bytes, byte
     finally:
         await consumer.stop()
     return found
+
+
+async def ends(system: System, parts: Iterable[TopicPartition]) -> Marks:
+    """Return where partitions end, whether that is committed or not."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
+    await consumer.start()
+    try:
+        return dict(await consumer.end_offsets(list(parts)))
+    finally:
+        await consumer.stop()
 
 
 def _parts(*names: str) -> list[TopicPartition]:

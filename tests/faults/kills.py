@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
 
 from services.demo.process import ChildError
+from tests.faults.counting import in_hand_after, look
 from tests.faults.load import Load
 from tests.faults.outages import nothing_is_committed
 from tests.faults.system import (
@@ -38,7 +40,8 @@ async def process(system: System, load: Load, name: str, rng: Random) -> int:
         return await _maintain(system, rng)
     load.stressed = name
     try:
-        held = await _killed_with_something_in_hand(system, load, name, rng)
+        kill = _counting if name == "counting" else _killed_with_something_in_hand
+        held = await kill(system, load, name, rng)
         await system.start(name)
     finally:
         load.stressed = ""
@@ -64,6 +67,38 @@ async def _killed_with_something_in_hand(system: System, load: Load, name: str, 
     assert one.worker.returncode == -signal.SIGKILL
     # Once more: a commit or an answer may have been on its way when it froze.
     return min(held, await in_hand(system, load, name)) if name in GROUPS else held
+
+
+async def _counting(system: System, load: Load, name: str, rng: Random) -> int:
+    """Kill what counts letters; return how many it had shown at /metrics whose offsets were not committed."""
+    one = system.processes[name]
+    await _until_it_commits(system, name)  # else there is nothing that it might have committed too early
+    end_s = time.monotonic() + TRIES_S
+    await asyncio.sleep(rng.uniform(0.05, 1.2))
+    while True:
+        seen = await look(system)
+        load.looks.append(seen)
+        freeze(one.worker.pid)
+        held = await in_hand_after(system, seen)
+        if held > 0 or time.monotonic() > end_s:
+            break
+        thaw(one.worker.pid)
+        await asyncio.sleep(rng.uniform(0.05, 0.6))
+    one.expected = True
+    await asyncio.to_thread(one.worker.kill)
+    assert one.worker.returncode == -signal.SIGKILL
+    # Once more: a commit may have been on its way when it froze, of letters that nobody saw counted.
+    seen.held = await in_hand_after(system, seen)
+    return min(held, seen.held)
+
+
+async def _until_it_commits(system: System, name: str) -> None:
+    before = await system.committed(name)
+
+    async def commits() -> bool:
+        return await system.committed(name) != before
+
+    await until_async(commits, f"{name} commits")
 
 
 async def in_hand(system: System, load: Load, name: str) -> int:
@@ -140,17 +175,27 @@ async def _dropped_once(system: System, due: list[str]) -> None:
         assert entries == 1, f"{entries} entries of the audit log say that {day} was dropped"
 
 
-async def kafka(system: System, rng: Random) -> int:
+async def kafka(system: System, rng: Random, names: Sequence[str] = ("enricher", "indexer")) -> int:
     """Kill the broker and start it again; return how many records enricher and indexer had in hand."""
 
     def hold() -> int:
-        return sum(system.processes[name].in_hand() for name in ("enricher", "indexer"))
+        return sum(system.processes[name].in_hand() for name in names)
 
     held, _ = await met_in_hand(rng, lambda: freeze(system.kafka.pid), hold, lambda _: thaw(system.kafka.pid))
     await asyncio.to_thread(system.kafka.kill)
+    system.broker_kills += 1
     await asyncio.sleep(rng.uniform(0.2, 1.5))
     await asyncio.to_thread(system.kafka.restart)
     return held
+
+
+async def kafka_with_letters(system: System, load: Load, rng: Random) -> int:
+    """Kill the broker while the enricher has something in hand, and letters are counted."""
+    load.stressed = "counting"
+    try:
+        return await kafka(system, rng, ("enricher",))
+    finally:
+        load.stressed = ""
 
 
 async def postgres(system: System, rng: Random) -> int:

@@ -8,7 +8,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -23,7 +23,9 @@ from ingest.adapters.kafka import KafkaPublisher
 from ingest.errors import Unavailable
 from schemas import topics, wire
 from schemas.cameras import Camera
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Reason, Stage
+from schemas.detections import event_id
+from tests.faults.counting import Look
 from tests.faults.passes import Pass, event_of, vehicles
 from tests.faults.system import NETWORK, OWNER, WINDOW_S, System
 from tests.support.cameras import camera
@@ -37,6 +39,13 @@ PACE_S: Final = 0.4
 NEW_A_PUSH: Final = 8
 BURST: Final = 40
 """New vehicles in a push of the camera with ephemeral handling, while the matcher is to be met at work."""
+
+LETTERS: Final = 10
+"""Dead letters that are written at once, while what counts them is to be met at work."""
+
+KINDS_OF_LETTERS: Final[Sequence[tuple[Stage, Reason]]] = (
+    ("enricher", "unknown_camera"), ("enricher", "poisoned"), ("indexer", "poisoned"), ("gateway", "clock_future"),
+)  # fmt: skip
 
 EPHEMERAL: Final = "faults-ephemeral"
 STRAGGLING_S: Final = WINDOW_S * 0.75
@@ -98,7 +107,8 @@ class Load:
     def __init__(self, world: World) -> None:
         """Begin with nothing. Use `running`. `stressed` names a process that needs more to do, to be met at work.
 
-        `bad` counts the dead letters that are to be expected, by reason.
+        `bad` counts the dead letters that are to be expected, by reason. `looks` are those at the
+        counts of letters.
         """
         self.world = world
         self.system = world.system
@@ -109,6 +119,7 @@ class Load:
         self.resent = 0
         self.refused: list[str] = []
         self.bad: Counter[str] = Counter()
+        self.looks: list[Look] = []
         self.waiting: dict[str, int] = {"gateway": 0, "deadletters": 0}
         self.stressed = ""
         self._stop = asyncio.Event()
@@ -141,6 +152,8 @@ class Load:
         yield self._drive(EPHEMERAL, self._pusher(self.world.ephemeral[1]))
         yield self._rename()
         yield self._operate()
+        yield self._write_letters()
+        yield self._poison()
 
     async def _drive(self, camera_id: str, send: Callable[[list[dict[str, Any]]], Any]) -> None:
         """Send vehicle after vehicle past one camera: new ones, and further reads of those that came before."""
@@ -279,6 +292,34 @@ class Load:
         answer = await self._until_answered("deadletters", "/v1/deadletters/replay", body, headers, len(found))
         if (told := answer.json()["counts"]) != {"replayed": len(found)}:
             self.refused.append(f"letters: {told}")
+
+    async def _write_letters(self) -> None:
+        """Write dead letters, as enricher and indexer do, while `counting` is to be met at work."""
+        while not self._stop.is_set():
+            if self.stressed == "counting":
+                found = [self._bad_letter() for _ in range(LETTERS)]
+                self.bad.update(letter.reason for letter in found)
+                await self._until_published(
+                    topics.DEAD_LETTERS, [(deadletter.key(letter), wire.encode(letter)) for letter in found]
+                )
+            await self._pause(0.05)
+
+    def _bad_letter(self) -> DeadLetter:
+        stage, reason = self.world.rng.choice(KINDS_OF_LETTERS)
+        now = datetime.now(UTC)
+        return DeadLetter(letter_id=uuid.uuid4(), stage=stage, reason=reason, at=now, camera_id="faults-0")
+
+    async def _poison(self) -> None:
+        """Write reads on which the enricher's function raises, while their letters belong to its transactions."""
+        camera_id = self.world.pushing[0][0].camera_id
+        while not self._stop.is_set():
+            if self.system.transactional:
+                event = event_id(camera_id, str(uuid.uuid4()))
+                naive = datetime.now(UTC).replace(tzinfo=None)
+                read = detection(camera_id=camera_id, owner=OWNER, event_id=event, captured_at=naive)
+                self.bad["poisoned"] += 1
+                await self._until_published(topics.DETECTIONS, [(camera_id.encode(), wire.encode(read))])
+            await self._pause(0.1)
 
     def _letter(self, one: Pass) -> DeadLetter:
         """Return the dead letter of a vehicle's one read, as if its camera had been unknown."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -83,6 +83,16 @@ def _with_load(doing: Callable[[System, Load, Random], Awaitable[None]]) -> Inje
     return inject
 
 
+ENRICHER: Final = ("enricher",)
+
+TRANSACTIONAL: Final[Mapping[str, Inject]] = {
+    "kill -9 enricher, with transactions": partial(_kill, "enricher"),
+    "enricher frozen past its session, with transactions": _of(partial(workers.frozen, kinds=ENRICHER)),
+    "second enricher joins and leaves, with transactions": _of(partial(workers.come_and_go, kinds=ENRICHER)),
+    "kill -9 Kafka, with transactions": kills.kafka_with_letters,
+}
+"""What is done to an enricher that writes in transactions (`PLATETRAIL_ENRICHER_TRANSACTIONS`)."""
+
 FAULTS: Final[Mapping[str, Inject]] = {
     "disk of PostgreSQL full": _of(outages.disk_full),
     "PostgreSQL unreachable": _of(outages.unreachable),
@@ -94,9 +104,10 @@ FAULTS: Final[Mapping[str, Inject]] = {
     **{f"kill -9 {name}": partial(_kill, name) for name in ORDER},
     "kill -9 Kafka": _of(kills.kafka),
     "kill -9 PostgreSQL": _of(kills.postgres),
+    **TRANSACTIONAL,
 }
 
-SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL")
+SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL", "kill -9 Kafka, with transactions")
 
 
 async def _round(result: Result, inject: Callable[[], Awaitable[int]]) -> int:
@@ -111,6 +122,14 @@ async def _round(result: Result, inject: Callable[[], Awaitable[int]]) -> int:
     return held
 
 
+def transactional(faults: Collection[str]) -> bool:
+    """Tell whether faults are those of an enricher with transactions. Raises ValueError if some are, and some not."""
+    kinds = {name in TRANSACTIONAL for name in faults}
+    if len(kinds) > 1:
+        raise ValueError("an enricher writes either in transactions or without")
+    return kinds == {True}
+
+
 async def run(world: World, faults: Mapping[str, int], seed: int, say: Say, limit_s: float = math.inf) -> Result:
     """Inject faults, each as often as is said, under one load; drain; count.
 
@@ -123,6 +142,7 @@ async def run(world: World, faults: Mapping[str, int], seed: int, say: Say, limi
     begun_s = time.monotonic()
     first_ended = len(system.ended)
     try:
+        await system.transact(transactional(faults))
         since = await before(system)
         load = Load(world)
         async with load.running():

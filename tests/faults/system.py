@@ -43,7 +43,9 @@ BACKLOG_S: Final = 0.4
 AT_WORK_S: Final = 0.08
 """What had nothing in hand stays frozen for the one, and is frozen again within the other after it went on."""
 
-ORDER: Final = ("maintain", "relay", "gateway", "inbox", "enricher", "indexer", "matcher", "health", "deadletters")
+ORDER: Final = (
+    "maintain", "relay", "gateway", "inbox", "enricher", "indexer", "matcher", "health", "deadletters", "counting",
+)  # fmt: skip
 HTTP: Final = ("gateway", "deadletters")
 
 GROUPS: Final[Mapping[str, str]] = {
@@ -52,6 +54,7 @@ GROUPS: Final[Mapping[str, str]] = {
     "matcher": "platetrail-matcher",
     "health": "platetrail-health",
     "inbox": f"platetrail-inbox.{NETWORK}",
+    "counting": "platetrail-counting",
 }
 """The consumer group of each process that has one."""
 
@@ -61,6 +64,7 @@ READS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "matcher": (topics.EPHEMERAL,),
     "health": (topics.CAMERA_HEALTH, topics.DEAD_LETTERS),
     "inbox": (topics.inbox(NETWORK),),
+    "counting": (topics.DEAD_LETTERS,),
 }
 
 Place = tuple[str, int]
@@ -89,6 +93,9 @@ class Running:
         self.committed: dict[Place, int] = {}
         self.assigned = 0
         self.said: Counter[str] = Counter()
+        self.began: dict[Place, int] = {}
+        """From where on its counts are compared, and what it had counted before: of `counting` alone."""
+        self.counted_before: Counter[tuple[str, str]] = Counter()
 
     @property
     def url(self) -> str:
@@ -141,7 +148,9 @@ class System:
         self.ended: list[Ended] = []
         self.notes: set[str] = set()
         self.days_used = 0
-        self._ports = {name: free_port() for name in (*HTTP, "inbox", "matcher")}
+        self.broker_kills = 0
+        self.transactional = False
+        self._ports = {name: free_port() for name in (*HTTP, "inbox", "matcher", "counting")}
 
     async def start(self, name: str, *, module: str = "", **more: str) -> Running:
         """Start a process and wait until it is ready. Raises ChildError, with its last lines, if it does not get so."""
@@ -154,16 +163,26 @@ class System:
             batch_records=BATCH,
             session_timeout_s=SESSION_S,
             outage_limit_s=self.outage_s,
+            enricher_transactions=self.transactional,
             log_level="debug",
         )
         port = self._ports.get(kind) if not instance else None
         listening = {"LISTEN_PORT": str(port)} if port is not None else {}
         env = {**self._environment(), **listening, **more}
         folder = self.folder / "logs" / name
+        began = await self._until_told(kind) if kind == "counting" else {}
         worker = await asyncio.to_thread(stages.Worker, kind, of, folder, module=module, **env)
         one = self.processes[name] = Running(worker, port)
+        one.began = began
         await self._until_ready(name, one)
         return one
+
+    async def transact(self, on: bool) -> None:
+        """Let the enricher write in transactions from now on, or no longer."""
+        if on != self.transactional:
+            await self.stop("enricher")
+            self.transactional = on
+            await self.start("enricher")
 
     async def stop(self, name: str) -> None:
         """Stop a process as an operator would."""
@@ -195,6 +214,19 @@ class System:
             for at, one in found.items()
             if at.topic in READS_OF[kind] and one.offset >= 0
         }
+
+    async def _until_told(self, kind: str) -> dict[Place, int]:
+        """Return what is committed, once there is a broker to say it."""
+        found: dict[Place, int] = {}
+
+        async def told() -> bool:
+            with contextlib.suppress(OSError, TimeoutError, RuntimeError):  # KafkaError is a RuntimeError
+                found.update(await self.committed(kind))
+                return True
+            return False
+
+        await until_async(told, f"the broker says where {kind} stands", READY_S)
+        return found
 
     async def ask(self, statement: str, *arguments: Any) -> list[Any]:
         """Return rows, asked for by the superuser."""

@@ -1,6 +1,6 @@
 """Every fault again and again, and the table of it in docs/faults.md: `make faults`.
 
-The table is written anew after each kind of fault, so that a run which is cut short leaves what it had counted. Fails
+A row is written anew after each kind of fault, so that a run which is cut short leaves what it had counted. Fails
 if anything was lost, doubled or made up, and if a kind of fault could not be carried out as often as it was to be.
 """
 
@@ -25,8 +25,9 @@ from tests.faults.system import running
 
 PAGE: Final = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+FAILED: Final = " (**failed**)"
 COLUMNS: Final = (
-    "fault", "rounds", "counted of tried", "reads", "in hand, min / median", "lost", "doubled", "duplicates in topics",
+    "fault", "rounds", "counted of tried", "reads", "in hand, min / median", "lost", "doubled", "harmless duplicates",
     "dead letters", "seed",
 )  # fmt: skip
 
@@ -36,7 +37,7 @@ def row(result: Result) -> list[str]:
     met = [held for held in result.held if held > 0]
     found = result.found
     return [
-        result.fault + (" (**failed**)" if not result.good else ""),
+        result.fault + (FAILED if not result.good else ""),
         str(len(result.held)) + (f" of {result.wanted}" if len(result.held) < result.wanted else ""),
         f"{result.counted} of {result.tried}",
         f"{found.reads:,}",
@@ -49,24 +50,44 @@ def row(result: Result) -> list[str]:
     ]
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return the table as Markdown."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(row, results)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def write(results: Sequence[Result], page: Path, finished: bool) -> None:
-    """Write the table between its markers. Raises ValueError if the page has none."""
+    """Write the table between its markers. Raises ValueError if the page has none.
+
+    Rows of other kinds of faults stay as they are, with the line of the run that they are of.
+    """
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    known, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{page} has no markers for the table")
+    rows = _known_rows(known) | {one.fault: _line(row(one)) for one in results}
+    kept = [rows[name] for name in FAULTS if name in rows]
+    runs = [*_known_runs(known, kept, results[0].seed), _says(results, finished)]
+    whole = "\n".join([*runs, "", _line(COLUMNS), _line(["---"] * len(COLUMNS)), *kept])
+    page.write_text(f"{before}{begin}\n{whole}\n{end}{after}", encoding="utf-8")
+
+
+def _says(results: Sequence[Result], finished: bool) -> str:
     passes, reads = sum(one.found.passes for one in results), sum(one.found.reads for one in results)
     minutes = sum(one.seconds for one in results) / 60
-    says = f"{datetime.now(UTC):%Y-%m-%d}: {passes:,} passes, {reads:,} reads, {minutes:.0f} minutes"
-    says += "." if finished else "; **cut short**."
-    page.write_text(f"{before}{begin}\n{says}\n\n{table(results)}\n{end}{after}", encoding="utf-8")
+    when = f"* Seed {results[0].seed}, {datetime.now(UTC):%Y-%m-%d}"
+    end = "." if finished else "; **cut short**."
+    return f"{when}: {passes:,} passes, {reads:,} reads, {minutes:.0f} minutes{end}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _known_rows(known: str) -> dict[str, str]:
+    lines = [line for line in known.splitlines() if line.startswith("| ")]
+    return {line[2:].partition(" |")[0].removesuffix(FAILED): line for line in lines}
+
+
+def _known_runs(known: str, kept: Sequence[str], but: int) -> list[str]:
+    """Return the lines of the runs, but one, of which there are still rows."""
+    seeds = {line.removesuffix(" |").rpartition("| ")[2] for line in kept} - {str(but)}
+    return [line for line in known.splitlines() if line.startswith("* Seed ") and line.split()[2].strip(",") in seeds]
 
 
 def rounds_of(name: str, asked: argparse.Namespace) -> int:
@@ -127,7 +148,7 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         results = asyncio.run(work(asked))
     bad = [one.fault for one in results if not one.good]
-    _say(table(results))
+    _say("\n".join(["rows", *(_line(row(one)) for one in results)]))
     _say(f"NOT AS IT SHOULD BE: {', '.join(bad)}" if bad else "nothing lost, nothing doubled")
     return 1 if bad or not results else 0
 

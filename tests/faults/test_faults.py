@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.load import World
-from tests.faults.rounds import Result, run
+from tests.faults.rounds import TRANSACTIONAL, Result, run
 from tests.faults.system import ORDER, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,7 +58,6 @@ async def once(world: World, say: Say, *faults: str) -> Result:
 async def test_a_kill_of_any_process_loses_nothing_and_doubles_nothing(world: World, say: Say) -> None:
     result = await once(world, say, *(f"kill -9 {name}" for name in ORDER))
     assert result.ended == []
-    assert +result.found.dead_letters == {}
 
 
 async def test_workers_wait_for_servers_that_are_killed_or_do_not_serve(world: World, say: Say) -> None:
@@ -77,6 +76,15 @@ async def test_workers_that_come_and_go_stand_still_or_lose_their_clock(world: W
         world, say, "second workers join and leave", "workers frozen past their session", "clocks of workers jump"
     )
     assert +result.found.dead_letters == {}
+
+
+async def test_an_enricher_with_transactions_writes_nothing_twice_whatever_becomes_of_it(
+    world: World, say: Say
+) -> None:
+    """The topic of sightings itself has no double for who reads what is committed: that is what the setting is for."""
+    result = await once(world, say, *TRANSACTIONAL)
+    ended = [one for one in result.ended if one.name == "enricher"]
+    assert any("Fenced" in one.last for one in ended), "the zombie was refused"
 
 
 async def test_messages_that_nobody_can_use_are_set_aside_once(world: World, say: Say) -> None:

@@ -1,6 +1,7 @@
 """Workers that come and go, that stand still for longer than their session, and whose clock jumps."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -13,29 +14,32 @@ HOURS: Final = 3600.0
 REBALANCED_S: Final = 60.0
 
 
-async def come_and_go(system: System, rng: Random) -> None:
+async def come_and_go(system: System, rng: Random, kinds: Sequence[str] = KINDS) -> None:
     """Let a second worker of each kind join, work for a while and leave; the first one has everything again."""
-    await asyncio.gather(*(system.start(f"{kind}-2") for kind in KINDS))
-    for kind in KINDS:
+    await asyncio.gather(*(system.start(f"{kind}-2") for kind in kinds))
+    for kind in kinds:
         await _shared(system, kind)
     await asyncio.sleep(rng.uniform(0.5, 2.0))
-    await asyncio.gather(*(system.stop(f"{kind}-2") for kind in KINDS))
-    for kind in KINDS:
-        await _has_all(system.processes[kind], kind)
+    await _alone_again(system, kinds)
 
 
-async def frozen(system: System, rng: Random) -> int:
+async def _alone_again(system: System, kinds: Sequence[str]) -> None:
+    await asyncio.gather(*(system.stop(f"{kind}-2") for kind in kinds))
+    for kind in kinds:
+        await _has_all(system, kind, kind)
+
+
+async def frozen(system: System, rng: Random, kinds: Sequence[str] = KINDS) -> int:
     """Let a worker of each kind stand still until another has taken over, and go on then: a zombie.
 
-    Returns what both had in hand as they froze.
+    Returns what each had in hand as it froze, the least of them. A zombie that ends, as one with transactions does, is
+    started again by who watches.
     """
-    await asyncio.gather(*(system.start(f"{kind}-2") for kind in KINDS))
-    for kind in KINDS:
+    await asyncio.gather(*(system.start(f"{kind}-2") for kind in kinds))
+    for kind in kinds:
         await _shared(system, kind)
-    held = await asyncio.gather(*(_zombie(system, kind, rng) for kind in KINDS))
-    await asyncio.gather(*(system.stop(f"{kind}-2") for kind in KINDS))
-    for kind in KINDS:
-        await _has_all(system.processes[kind], kind)
+    held = await asyncio.gather(*(_zombie(system, kind, rng) for kind in kinds))
+    await _alone_again(system, kinds)
     return min(held)
 
 
@@ -44,7 +48,7 @@ async def _zombie(system: System, kind: str, rng: Random) -> int:
     held, _ = await met_in_hand(rng, lambda: freeze(one.worker.pid), one.in_hand, lambda _: thaw(one.worker.pid))
     try:
         await asyncio.sleep(SESSION_S)
-        await _has_all(system.processes[f"{kind}-2"], kind)
+        await _has_all(system, f"{kind}-2", kind)
         await asyncio.sleep(rng.uniform(0.2, 1.0))  # the other one works on what the frozen one had in hand
     finally:
         thaw(one.worker.pid)
@@ -82,10 +86,10 @@ async def _jumped(one: Running, times: int) -> None:
 
 async def _shared(system: System, kind: str) -> None:
     """Wait until both workers have partitions."""
-    both = [system.processes[kind], system.processes[f"{kind}-2"]]
     whole = topics.load(READS_OF[kind][0]).partitions
 
     async def shared() -> bool:
+        both = [system.processes[kind], system.processes[f"{kind}-2"]]
         for one in both:
             one.listen()
         return sum(one.assigned for one in both) == whole and all(one.assigned for one in both)
@@ -93,10 +97,11 @@ async def _shared(system: System, kind: str) -> None:
     await until_async(shared, f"two workers share the partitions of {kind}", REBALANCED_S)
 
 
-async def _has_all(one: Running, kind: str) -> None:
+async def _has_all(system: System, name: str, kind: str) -> None:
     whole = topics.load(READS_OF[kind][0]).partitions
 
     async def has_all() -> bool:
+        one = system.processes[name]
         one.listen()
         return one.assigned == whole
 
