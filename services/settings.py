@@ -4,8 +4,8 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from ingest.adapters.broker import Broker, Security
 from schemas import owners
@@ -23,13 +23,23 @@ class Missing(Exception):
         super().__init__(f"{PREFIX}{name.upper()} is not set")
 
 
+class Unusable(Exception):
+    """Settings that cannot be used. The text names each variable, and what it should be, but not what it is."""
+
+
 class Settings(BaseSettings):
     """What one process needs to know. A field that a service does not use stays unset in its environment.
 
     `database_url` names the service's own role: no process is given another's password.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,  # a limit that is not a number would never be reached
+    )
 
     environment: Literal["development", "production"] = "production"
     listen_host: str = "127.0.0.1"
@@ -78,7 +88,7 @@ class Settings(BaseSettings):
     camera_requests_burst: int = Field(default=500, ge=1, description="requests that may come at once")
     camera_items_per_s: float = Field(default=2000.0, gt=0, description="of one camera; beyond it 429")
     camera_items_burst: int = Field(default=50_000, ge=1, description="items that may come at once")
-    publish_timeout_s: float = 10.0
+    publish_timeout_s: float = Field(default=10.0, gt=0)
     future_limit_s: float = 300.0
     health_report_s: float = Field(
         default=10.0, ge=0.1, le=120.0, description="how often it reports what it counted of each camera"
@@ -101,10 +111,10 @@ class Settings(BaseSettings):
     )
 
     # Stages.
-    batch_records: int = 5000
-    session_timeout_s: float = 30.0
+    batch_records: int = Field(default=5000, ge=1)
+    session_timeout_s: float = Field(default=30.0, gt=0)
     outage_limit_s: float = Field(
-        default=120.0, description="how long broker or database may be gone before a worker ends"
+        default=120.0, gt=0, description="how long broker or database may be gone before a worker ends"
     )
     stuck_after_s: float = Field(
         default=60.0, gt=0, description="a worker that has not got on for so long says that it is not ready"
@@ -169,6 +179,17 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""
         return all(_is_loopback(host) for host in (self.listen_host, *self.listen_all))
+
+
+def settings() -> Settings:
+    """Return the settings of this process's environment. Raises Unusable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"{PREFIX}{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+        raise Unusable("; ".join(wrong)) from None
+    except SettingsError as error:  # of what is no JSON: names the field, not what it holds
+        raise Unusable(str(error)) from None
 
 
 def needed(value: Value | None, name: str) -> Value:

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     CommitFailedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    InvalidSessionTimeoutError,
     KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
@@ -119,6 +120,9 @@ class GroupSource:
         except KafkaConnectionError as error:
             await consumer.stop()
             raise self._broker.unreachable(error) from None
+        except InvalidSessionTimeoutError:
+            await consumer.stop()
+            raise Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S") from None
         except UnknownTopicOrPartitionError:  # after the client has waited for it
             await consumer.stop()
             raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None

@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.heads import PROTOCOLS
-from services.observe.logs import configure_logging, tell_failure
+from services.observe.logs import configured, tell_failure
 from services.observe.process import collect_seldom
 from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
@@ -24,8 +24,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
 
     Exits with 1 if it cannot be built, and the last line of the log says why, as `run_worker` does.
     """
-    settings = Settings()
-    configure_logging(service, settings)
+    settings = configured(service)
     try:
         app = build(settings)
         if is_on(settings):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from services.settings import Settings
+from services.settings import Settings, Unusable, settings
 
 TELL_S: Final = 30.0
 
@@ -65,6 +65,21 @@ def configure_logging(service: str, settings: Settings) -> None:
     handler = Forward()
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
+
+
+def configured(service: str) -> Settings:
+    """Return the settings of this process, and begin its log as they say.
+
+    If they cannot be used, the process exits with 1, and the last line of its log says why.
+    """
+    try:
+        found = settings()
+    except Unusable as error:
+        configure_logging(service, Settings.model_construct())
+        tell_failure(error)
+        sys.exit(1)
+    configure_logging(service, found)
+    return found
 
 
 def exception_names(error: BaseException | None) -> str:

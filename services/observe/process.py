@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
-from services.observe.logs import configure_logging, tell_failure
+from services.observe.logs import configured, tell_failure
 from services.observe.tracing import exported
 from services.settings import Settings
 
@@ -75,8 +75,7 @@ def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable
     The last line of its log says which. The text of an error is shown if it is one of ours, which hold no values;
     otherwise its type alone.
     """
-    settings = Settings()
-    configure_logging(service, settings)
+    settings = configured(service)
     loop_factory = auto_loop_factory()  # uvloop, where there is one
     with exported(service, settings), asyncio.Runner(loop_factory=loop_factory) as runner:
         code = runner.run(_work(settings, work))

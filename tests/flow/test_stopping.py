@@ -132,3 +132,13 @@ async def test_of_two_workers_of_one_name_one_ends_and_says_why(flow: Flow, tmp_
     finally:
         for worker in workers:
             worker.stop()
+
+
+async def test_a_session_that_the_broker_does_not_allow_ends_a_worker_that_says_so(flow: Flow, tmp_path: Path) -> None:
+    worker = stages.Worker("enricher", flow.settings.model_copy(update={"session_timeout_s": 0.5}), tmp_path)
+    try:
+        await ended(worker)
+    finally:
+        worker.kill()
+    assert worker.returncode == 1
+    assert "PLATETRAIL_SESSION_TIMEOUT_S" in worker.lines()[-1]["reason"]

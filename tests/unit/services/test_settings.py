@@ -70,6 +70,30 @@ def test_the_log_of_a_service_says_what_is_missing(service: str) -> None:
     assert (last["event"], last["reason"]) == ("failed", "PLATETRAIL_DATABASE_URL is not set")
 
 
+@pytest.mark.parametrize("service", ["enricher", "search"])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("BATCH_RECORDS", "0secret", "PLATETRAIL_BATCH_RECORDS: Input should be a valid integer"),
+        ("BATCH_RECORDS", "0", "PLATETRAIL_BATCH_RECORDS: Input should be greater than or equal to 1"),
+        ("OUTAGE_LIMIT_S", "nan", "PLATETRAIL_OUTAGE_LIMIT_S: Input should be a finite number"),
+        ("PASS_WINDOW_S", "inf", "PLATETRAIL_PASS_WINDOW_S: Input should be a finite number"),
+        ("NETWORKS", "secret", '"networks"'),
+    ],
+)
+def test_the_log_of_a_service_says_what_cannot_be_used_and_not_what_it_was(
+    service: str, name: str, value: str, told: str
+) -> None:
+    env = {**os.environ, f"PLATETRAIL_{name}": value}
+    argv = [sys.executable, "-m", f"services.{service}"]
+    ran = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 1
+    last = json.loads(ran.stderr.splitlines()[-1])
+    assert last["event"] == "failed"
+    assert told in last["reason"]
+    assert "secret" not in ran.stderr
+
+
 def test_a_broker_without_authentication_needs_its_address_alone() -> None:
     assert Settings(kafka_bootstrap="broker:9092", kafka_user="unused").broker() == Broker(bootstrap="broker:9092")
 
