@@ -1,6 +1,7 @@
 """The partitions of one member of a consumer group: when they come and go, and which of them are idle."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Final
@@ -9,11 +10,18 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ingest.errors import Unavailable
+from ingest.errors import Misconfigured, Unavailable
 from schemas.offsets import Written
 
 ANSWER_S: Final = 5.0
 """How long the broker may take to say where a partition ends."""
+
+SOON_S: Final = 5.0
+"""Partitions that come again sooner than this were taken by somebody meanwhile, or their group is in trouble."""
+
+MOST_AGAIN: Final = 20
+"""How often in a row they may. Up to three times as often, each worker by a lot of its own: of two of one name, which
+take everything from each other once a second, one ends first, and the other has peace."""
 
 _LOG: Final = structlog.get_logger()
 
@@ -27,6 +35,10 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self.epoch = 0
         self._ask = written
         self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
+        self._given: frozenset[TopicPartition] = frozenset()
+        self._given_s = 0.0
+        self._again = 0
+        self._most_again = random.randint(MOST_AGAIN, 3 * MOST_AGAIN)  # noqa: S311 - a lot
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Wait for the batch at hand; from then on it counts as one of an earlier epoch."""
@@ -39,6 +51,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Learn what was written of them."""
         _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
+        self._count(frozenset(assigned))
         learnt = self._learnt
         try:
             answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
@@ -50,14 +63,23 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def known(self, epoch: int) -> dict[TopicPartition, Written]:
         """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
 
-        Waits until the broker has said it. Raises Unavailable if it did not.
+        Waits until the broker has said it. Raises Unavailable if it did not, and Misconfigured if they come and go
+        without an end.
         """
+        if self._again > self._most_again:
+            raise Misconfigured("the same partitions come and go: another worker has the same PLATETRAIL_INSTANCE")
         if epoch != self.epoch:
             return {}
         answer = await asyncio.shield(self._learnt)
         if isinstance(answer, Exception):
             raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
         return answer
+
+    def _count(self, given: frozenset[TopicPartition]) -> None:
+        now_s = time.monotonic()
+        is_again = bool(given) and given == self._given and now_s - self._given_s < SOON_S
+        self._again = self._again + 1 if is_again else 0
+        self._given, self._given_s = given, now_s
 
 
 class Idle:

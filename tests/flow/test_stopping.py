@@ -134,6 +134,22 @@ async def test_of_two_workers_of_one_name_one_ends_and_says_why(flow: Flow, tmp_
             worker.stop()
 
 
+async def test_two_workers_of_one_name_do_not_fight_for_ever_where_there_is_nothing_to_read(
+    flow: Flow, tmp_path: Path
+) -> None:
+    """Neither commits anything that could be refused, and each is ready again after every time."""
+    workers = [stages.Worker("enricher", flow.settings, tmp_path / str(number)) for number in range(2)]
+    try:
+        one = "one has ended"
+        await asyncio.to_thread(until, lambda: any(worker.returncode is not None for worker in workers), one, 240)
+        over = [worker for worker in workers if worker.returncode is not None]
+        assert {worker.returncode for worker in over} == {1}
+        assert "PLATETRAIL_INSTANCE" in over[0].lines()[-1]["reason"]
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
 async def test_a_session_that_the_broker_does_not_allow_ends_a_worker_that_says_so(flow: Flow, tmp_path: Path) -> None:
     worker = stages.Worker("enricher", flow.settings.model_copy(update={"session_timeout_s": 0.5}), tmp_path)
     try:
