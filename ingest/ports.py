@@ -165,7 +165,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     each partition of this one how far all was written when it was assigned. `idle_s`: partitions of which every
     message was fetched, and for how many seconds none has come since. `lag`: of each partition that the member has, how
     many messages come after this batch, as far as the broker has said by now. `unanswered_s`: for how long the broker
-    has said nothing of the partition of which it has been silent longest; infinite without partitions.
+    has said nothing of the partition of which it has been silent longest; infinite without partitions, and where
+    messages are held back until a transaction ends.
     """
 
     messages: Sequence[Message]

@@ -148,14 +148,16 @@ class GroupSource:
         self._at.update(positions)
         if self._committed_only:
             positions |= await self._passed()
+        lag = self._lag()
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): offset for at, offset in positions.items()},
             epoch=epoch,
             written={(at.topic, at.partition): one for at, one in written.items()},
             idle_s=await self._idle.since(self._consumer, found) if self._idle is not None else {},
-            lag=self._lag(),
-            unanswered_s=self._unanswered_s(),
+            lag=lag,
+            # A transaction without an end holds back all that comes after it: that is no word of having nothing.
+            unanswered_s=math.inf if self._committed_only and any(lag.values()) else self._unanswered_s(),
         )
 
     @contextlib.asynccontextmanager

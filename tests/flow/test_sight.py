@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from schemas import metrics, topics
+from schemas import metrics, topics, wire
 from schemas.problems import MEDIA_TYPE
 from tests.support import stages
-from tests.support.flow import Flow
+from tests.support.flow import INDEXER, Flow
 from tests.support.wait import until
 
 
@@ -71,3 +72,29 @@ async def test_an_indexer_without_its_database_lives_and_is_not_ready(flow: Flow
     finally:
         worker.stop()
     assert worker.lines()[-1]["event"] == "stopped"
+
+
+async def test_an_indexer_that_a_transaction_without_an_end_holds_back_is_not_ready(flow: Flow, tmp_path: Path) -> None:
+    worker = stages.Worker("indexer", flow.settings, tmp_path, STUCK_AFTER_S="1")
+    producer = AIOKafkaProducer(bootstrap_servers=flow.kafka.bootstrap, transactional_id="of nobody")
+    await producer.start()
+    try:
+        worker.wait_until_ready()
+        await stages.put_sightings(flow.publisher, [flow.sighting(number) for number in range(100)])
+        await stages.until_worked_off(flow.kafka.bootstrap, INDEXER)
+        await asyncio.to_thread(until, lambda: get(worker, "/readyz").status_code == 200, "it works")
+        await producer.begin_transaction()
+        for partition in range(topics.load(topics.SIGHTINGS).partitions):
+            sent = await producer.send(topics.SIGHTINGS, wire.encode(flow.sighting(200)), partition=partition)
+            await sent
+        await stages.put_sightings(flow.publisher, [flow.sighting(number) for number in range(100, 200)])
+        await asyncio.to_thread(
+            until, lambda: get(worker, "/readyz").status_code == 503, "it says that it is held back"
+        )
+        await producer.abort_transaction()
+        await stages.until_worked_off(flow.kafka.bootstrap, INDEXER)
+        await asyncio.to_thread(until, lambda: get(worker, "/readyz").status_code == 200, "it works again")
+    finally:
+        await producer.stop()
+        worker.stop()
+    assert len(await flow.rows()) == 200
