@@ -78,9 +78,10 @@ class Consumers:
         found: dict[tuple[str, bytes], list[int]] = {}
         for at, message in enumerate(messages):
             if message.headers:
-                for name, value in message.headers:
-                    if name == HEADER:
-                        found.setdefault((message.topic, value), []).append(at)
+                # The first one alone: a record of ours has no more. A header may be without a value.
+                header = next((value for name, value in message.headers if name == HEADER), None)
+                if header:
+                    found.setdefault((message.topic, header), []).append(at)
         begun: dict[int, ports.Trace] = {}
         for (topic, header), places in found.items():
             parent = _parent(header)

@@ -10,14 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from ingest.gateway import DETECTIONS_PATH
-from schemas import traces
+from schemas import topics, traces, wire
 from services.settings import Settings
 from tests.support import stages
 from tests.support.cameras import camera
 from tests.support.collector import Collector, Seen, collecting
-from tests.support.flow import Flow
+from tests.support.flow import ENRICHER, Flow
 from tests.support.wait import until, until_async
 
 NAMES = ("gateway", "enricher", "indexer")
@@ -132,3 +133,27 @@ async def test_a_collector_that_is_away_holds_nobody_up(flow: Flow, tmp_path: Pa
 
 def _complaints(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line["logger"].startswith("opentelemetry")]
+
+
+async def test_what_a_record_says_of_traces_stops_no_stage(flow: Flow, tmp_path: Path) -> None:
+    many = [("traceparent", b"00-%032x-%016x-01" % (number, number)) for number in range(1, 1000)]
+    said: list[list[tuple[str, Any]]] = [
+        [("traceparent", None)],
+        [("traceparent", b"\xff" * 100_000)],
+        [("", b"")],
+        many,
+    ]
+    with collecting() as collector:
+        worker = stages.Worker("enricher", traced(flow, collector.endpoint), tmp_path)
+        try:
+            worker.wait_until_ready()
+            async with AIOKafkaProducer(bootstrap_servers=flow.kafka.bootstrap) as producer:
+                for number, headers in enumerate(said):
+                    value = wire.encode(flow.detection(number))
+                    await producer.send_and_wait(topics.DETECTIONS, value, key=b"any", headers=headers)
+            await stages.until_worked_off(flow.kafka.bootstrap, ENRICHER)
+        finally:
+            worker.stop()
+    assert worker.returncode == 0
+    assert len(await flow.sightings.records()) == len(said)
+    assert len(collector.spans) == 1, "one record is in one trace"
