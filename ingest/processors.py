@@ -15,7 +15,8 @@ from faust.transport.drivers import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from ingest.adapters.broker import MECHANISM, Broker
-from ingest.errors import Unavailable
+from ingest.adapters.partitions import Comings
+from ingest.errors import Misconfigured, Unavailable
 
 LET_GO_S: Final = 10.0
 """How long an app may take to end once its work has, or was given up: its clients wait for brokers that are gone."""
@@ -146,14 +147,14 @@ async def run_agent(
     topic must exist. `ready` is called when the group has given this worker its partitions, of which there may be none.
 
     Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, if Faust gives up
-    by itself, or if it can't commit within `LET_GO_S` at the end, which happens without a broker. Signals are the
-    caller's.
+    by itself, or if it can't commit within `LET_GO_S` at the end, which happens without a broker. Raises Misconfigured
+    if another worker has the same `instance`. Signals are the caller's.
     """
     broker = Broker.of(broker)
     app = _App(**_settings(name, broker), **_group(name, instance, session_timeout_s))
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     app.agent(app.topic(topic, schema=_Raw()), name=name)(_agent(take, set_aside, ended))
-    started = asyncio.create_task(_joined(app, ready))
+    started = asyncio.create_task(_joined(app, ready, ended))
     try:
         await _first(started, ended, stop, limit_s=join_s)
         if not (started.done() or stop.is_set()):
@@ -176,14 +177,21 @@ async def run_agent(
         _LOG.warning("left_behind", reason=type(failure).__name__)
 
 
-async def _joined(app: _App, ready: Callable[[], None]) -> None:
-    """Start an app, and return once its group has given it partitions."""
+async def _joined(app: _App, ready: Callable[[], None], ended: asyncio.Future[None]) -> None:
+    """Start an app, and return once its group has given it partitions. They may not come and go without an end."""
     joined = asyncio.Event()
+    comings = Comings()
 
     async def assigned(_: Any, /, *given: Any, **__: Any) -> None:
         _LOG.info("assigned", partitions=sorted(at.partition for at in given[0]))
         joined.set()
         ready()
+        comings.note(given[0])
+        try:
+            comings.check()
+        except Misconfigured as error:
+            if not ended.done():
+                ended.set_exception(error)
 
     app.on_partitions_assigned.connect(assigned, weak=False)
     await app.start()

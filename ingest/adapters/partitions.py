@@ -26,6 +26,29 @@ take everything from each other once a second, one ends first, and the other has
 _LOG: Final = structlog.get_logger()
 
 
+class Comings:
+    """Counts how often in a row the same partitions came, each time soon after the last."""
+
+    def __init__(self) -> None:
+        """Draw how often they may."""
+        self._given: frozenset[TopicPartition] = frozenset()
+        self._given_s = 0.0
+        self._again = 0
+        self._most = random.randint(MOST_AGAIN, 3 * MOST_AGAIN)  # noqa: S311 - a lot
+
+    def note(self, given: Iterable[TopicPartition]) -> None:
+        """Note that partitions came."""
+        come, now_s = frozenset(given), time.monotonic()
+        is_again = bool(come) and come == self._given and now_s - self._given_s < SOON_S
+        self._again = self._again + 1 if is_again else 0
+        self._given, self._given_s = come, now_s
+
+    def check(self) -> None:
+        """Raise Misconfigured if they come and go without an end."""
+        if self._again > self._most:
+            raise Misconfigured("the same partitions come and go: another worker has the same PLATETRAIL_INSTANCE")
+
+
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
 
@@ -35,10 +58,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self.epoch = 0
         self._ask = written
         self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
-        self._given: frozenset[TopicPartition] = frozenset()
-        self._given_s = 0.0
-        self._again = 0
-        self._most_again = random.randint(MOST_AGAIN, 3 * MOST_AGAIN)  # noqa: S311 - a lot
+        self._comings = Comings()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Wait for the batch at hand; from then on it counts as one of an earlier epoch."""
@@ -51,7 +71,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Learn what was written of them."""
         _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
-        self._count(frozenset(assigned))
+        self._comings.note(assigned)
         learnt = self._learnt
         try:
             answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
@@ -66,20 +86,13 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         Waits until the broker has said it. Raises Unavailable if it did not, and Misconfigured if they come and go
         without an end.
         """
-        if self._again > self._most_again:
-            raise Misconfigured("the same partitions come and go: another worker has the same PLATETRAIL_INSTANCE")
+        self._comings.check()
         if epoch != self.epoch:
             return {}
         answer = await asyncio.shield(self._learnt)
         if isinstance(answer, Exception):
             raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
         return answer
-
-    def _count(self, given: frozenset[TopicPartition]) -> None:
-        now_s = time.monotonic()
-        is_again = bool(given) and given == self._given and now_s - self._given_s < SOON_S
-        self._again = self._again + 1 if is_again else 0
-        self._given, self._given_s = given, now_s
 
 
 class Idle:

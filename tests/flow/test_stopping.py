@@ -134,11 +134,12 @@ async def test_of_two_workers_of_one_name_one_ends_and_says_why(flow: Flow, tmp_
             worker.stop()
 
 
+@pytest.mark.parametrize("name", ["enricher", "counting"])
 async def test_two_workers_of_one_name_do_not_fight_for_ever_where_there_is_nothing_to_read(
-    flow: Flow, tmp_path: Path
+    flow: Flow, tmp_path: Path, name: str
 ) -> None:
     """Neither commits anything that could be refused, and each is ready again after every time."""
-    workers = [stages.Worker("enricher", flow.settings, tmp_path / str(number)) for number in range(2)]
+    workers = [stages.Worker(name, flow.settings, tmp_path / str(number)) for number in range(2)]
     try:
         one = "one has ended"
         await asyncio.to_thread(until, lambda: any(worker.returncode is not None for worker in workers), one, 240)
