@@ -1,7 +1,8 @@
 """Traces: a span for a request, and one for what each stage does with the records of it.
 
-They are off unless an endpoint is set. Only the gateway decides which requests are sampled: what a camera says of a
-trace is not heard. Records of a sampled request carry its `traceparent`; others carry nothing, and cost nothing.
+They are off unless an endpoint is set. Gateway and inbox alone decide what is sampled: what a camera or a
+network says of a trace is not heard. Records of what is sampled carry its `traceparent`; others carry nothing, and
+cost nothing.
 """
 
 import contextlib
