@@ -86,10 +86,10 @@ def _with_load(doing: Callable[[System, Load, Random], Awaitable[None]]) -> Inje
 ENRICHER: Final = ("enricher",)
 
 TRANSACTIONAL: Final[Mapping[str, Inject]] = {
-    "kill -9 enricher, with transactions": partial(_kill, "enricher"),
-    "enricher frozen past its session, with transactions": _of(partial(workers.frozen, kinds=ENRICHER)),
-    "second enricher joins and leaves, with transactions": _of(partial(workers.come_and_go, kinds=ENRICHER)),
-    "kill -9 Kafka, with transactions": kills.kafka_with_letters,
+    "kill -9 enricher with transactions": partial(_kill, "enricher"),
+    "enricher frozen past its session with transactions": _of(partial(workers.frozen, kinds=ENRICHER)),
+    "second enricher joins and leaves with transactions": _of(partial(workers.come_and_go, kinds=ENRICHER)),
+    "kill -9 Kafka with transactions": kills.kafka_with_letters,
 }
 """What is done to an enricher that writes in transactions (`PLATETRAIL_ENRICHER_TRANSACTIONS`)."""
 
@@ -107,7 +107,7 @@ FAULTS: Final[Mapping[str, Inject]] = {
     **TRANSACTIONAL,
 }
 
-SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL", "kill -9 Kafka, with transactions")
+SERVERS: Final = ("kill -9 Kafka", "kill -9 PostgreSQL", "kill -9 Kafka with transactions")
 
 
 async def _round(result: Result, inject: Callable[[], Awaitable[int]]) -> int:
