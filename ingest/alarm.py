@@ -13,7 +13,7 @@ ALARM_S: Final = 180.0
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How far a topic has been read: records behind which no offset lies, and when the oldest of them was appended.
 
-    `lost` are those that expired before they were read, since the last commit.
+    `lost` are those that expired before they were read, since the last commit, and those that no client can read.
     """
 
     unread: int

@@ -75,5 +75,9 @@ class Oversized(IngestError):
         self.places = tuple(places)
 
 
+class Unreadable(IngestError):
+    """The client can't read what stands next in a topic, and so nothing behind it, until that has expired."""
+
+
 class Misconfigured(IngestError):
     """The installation is wrong (a missing topic, other partitions than its file says): a human must mend it."""

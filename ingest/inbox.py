@@ -5,6 +5,7 @@ may speak for its own cameras alone. What is refused is counted, and nothing of 
 """
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Final, Literal
 import structlog
 
 from ingest import bodies, envelopes, traces
-from ingest.errors import Misconfigured
+from ingest.errors import Misconfigured, Unreadable
 from ingest.formats.payload import NotUsable
 from ingest.formats.table import NATIVE
 from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Registry, Source, Trace
@@ -31,6 +32,9 @@ Judged = Prepared | tuple[str, str]
 
 Count = Callable[[str, str, int], None]
 """Counts items: status, reason, how many."""
+
+PAUSE_S: Final = 5.0
+"""How long nothing is read of a network whose next record can't be."""
 
 _BREATH: Final = 50
 """After so many records the loop's other tasks have their turn."""
@@ -154,6 +158,23 @@ class Inbox(Runner):
             again=0,
             letters={"clock_future": letters} if letters else {},
         )
+
+
+async def keep_reading(
+    make: Callable[[], Inbox], stop: asyncio.Event, ready: Callable[[], None], pause_s: float = PAUSE_S
+) -> None:
+    """Run a network's inbox until `stop` is set; begin anew, with another, where its next record can't be read.
+
+    That record is the network's own doing and expires with its topic's ten minutes; other networks go on meanwhile.
+    Raises whatever else ends an inbox.
+    """
+    while not stop.is_set():
+        try:
+            await make().run(stop, ready)
+        except Unreadable as error:
+            _LOG.error("unreadable", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause_s)
 
 
 def _fate(judged: Judged) -> Fate:

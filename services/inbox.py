@@ -20,7 +20,7 @@ from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.upkeep import see_to
 from ingest.alarm import Standing
 from ingest.errors import Unavailable
-from ingest.inbox import Inbox
+from ingest.inbox import Inbox, keep_reading
 from ingest.lookout import Lookout
 from ingest.receive import Receiver
 from ingest.reporting import Reporting
@@ -86,26 +86,28 @@ def build(
     tallies: Tallies,
     shown: Shown,
     measures: Mapping[str, Measures],
-) -> list[Inbox]:
-    """Return an inbox for each network, wired to Kafka; nothing is connected yet. Needs a running event loop.
+) -> list[Callable[[], Inbox]]:
+    """Return, for each network, what makes its inbox, wired to Kafka; nothing is connected yet.
 
     Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
     """
     rules = settings.owner_rules()
     receiver = Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies)
-    return [
-        Inbox(
+
+    def inbox(network: str) -> Inbox:
+        source = GroupSource(
+            settings.broker(),
+            topics.inbox(network),
+            group=group(network),
+            instance=settings.instance,
+            max_records=settings.batch_records,
+            session_timeout_s=settings.session_timeout_s,
+            commit_timeout_s=settings.outage_limit_s,
+            lost=partial(shown.lost, network),
+        )
+        return Inbox(
             network,
-            GroupSource(
-                settings.broker(),
-                topics.inbox(network),
-                group=group(network),
-                instance=settings.instance,
-                max_records=settings.batch_records,
-                session_timeout_s=settings.session_timeout_s,
-                commit_timeout_s=settings.outage_limit_s,
-                lost=partial(shown.lost, network),
-            ),
+            source,
             registry,
             receiver,
             items=settings.batch_limit,
@@ -113,12 +115,15 @@ def build(
             limits=Limits(outage_s=settings.outage_limit_s),
             observer=measures[network],
         )
-        for network in settings.networks
-    ]
+
+    return [partial(inbox, network) for network in settings.networks]
 
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
-    """See to the networks' topics, then work off all of them until `stop` is set; the end of one is the end of all."""
+    """See to the networks' topics, then work off all of them until `stop` is set.
+
+    The end of one is the end of all, but where a network has written what nobody can read: then its own waits.
+    """
     networks = needed(settings.networks, "networks")
     await see_to(settings.broker(), [topics.inbox(network) for network in networks], settings.owner_rules())
     measures = measures_of(networks)
@@ -146,7 +151,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _until(
     stop: asyncio.Event,
-    inboxes: Sequence[Inbox],
+    inboxes: Sequence[Callable[[], Inbox]],
     lookout: Lookout,
     registry: KafkaRegistry,
     joined: Sequence[Callable[[], None]],
@@ -164,7 +169,9 @@ async def _until(
         if not awaited:
             structlog.get_logger().info("ready", networks=len(inboxes))
 
-    running = {asyncio.create_task(one.run(halt, partial(ready, number))) for number, one in enumerate(inboxes)}
+    running = {
+        asyncio.create_task(keep_reading(make, halt, partial(ready, number))) for number, make in enumerate(inboxes)
+    }
     beside = {asyncio.create_task(lookout.run()), asyncio.create_task(_wait(stop))}
     try:
         await asyncio.wait({*running, *beside, registry.following}, return_when=asyncio.FIRST_COMPLETED)

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from ingest.adapters.broker import Broker
 from ingest.adapters.kafka import Record, records, traced
 from ingest.adapters.partitions import Idle, Rebalances
-from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable
+from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable, Unreadable
 from ingest.ports import Fetched, Kept, Place, Publisher
 from schemas import offsets, wire
 from schemas.deadletters import DeadLetter
@@ -128,7 +128,11 @@ class GroupSource:
             raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
 
     async def fetch(self) -> Fetched:
-        """Return up to `max_records` messages; an empty batch if none came for half a second."""
+        """Return up to `max_records` messages; an empty batch if none came for half a second.
+
+        Raises Unreadable where a record has a header whose name is no UTF-8: the client has let go of what it took from
+        other partitions before, so that this source must not be asked again.
+        """
         try:
             found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
         except NoOffsetForPartitionError as error:
@@ -139,6 +143,8 @@ class GroupSource:
             found = {}
         except KafkaError as error:
             raise _refused(error) from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
         epoch = self._rebalances.epoch
         written = await self._rebalances.known(epoch)
         if self._taking is not None and epoch != self._begun:

@@ -1,6 +1,7 @@
 """How far the inboxes have been read, as the broker has it: whoever asks need not be the one who reads."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -73,10 +74,11 @@ class Inboxes:
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(parts)
         read = {part: max(committed.get(part, 0), starts[part]) for part in parts}
         unread = {part: ends[part] - at for part, at in read.items() if ends[part] > at}
+        oldest_at, unreadable = await self._oldest({part: read[part] for part in unread})
         return Standing(
             unread=sum(unread.values()),
-            oldest_at=await self._oldest({part: read[part] for part in unread}),
-            lost=sum(max(0, starts[part] - committed.get(part, 0)) for part in parts),
+            oldest_at=oldest_at,
+            lost=unreadable + sum(max(0, starts[part] - committed.get(part, 0)) for part in parts),
         )
 
     async def _partitions(self, network: str) -> Sequence[int]:
@@ -94,12 +96,19 @@ class Inboxes:
             else:
                 return {part: one.offset for part, one in found.items() if one.offset >= 0}
 
-    async def _oldest(self, positions: Mapping[TopicPartition, int]) -> datetime | None:
-        """Return when the oldest of the records at these positions was appended."""
+    async def _oldest(self, positions: Mapping[TopicPartition, int]) -> tuple[datetime | None, int]:
+        """Return when the oldest of the records at these positions was appended, and how many of them can't be read.
+
+        One with a header whose name is no UTF-8 can't: the client raises.
+        """
         if not positions:
-            return None
+            return None, 0
         self._consumer.assign(list(positions))
         for part, at in positions.items():
             self._consumer.seek(part, at)
-        stamps = [(await self._consumer.getone(part)).timestamp for part in positions]
-        return datetime.fromtimestamp(min(stamps) / 1000, UTC)
+        stamps: list[int] = []
+        for part in positions:
+            with contextlib.suppress(UnicodeDecodeError):
+                stamps.append((await self._consumer.getone(part)).timestamp)
+        oldest_at = datetime.fromtimestamp(min(stamps) / 1000, UTC) if stamps else None
+        return oldest_at, len(positions) - len(stamps)

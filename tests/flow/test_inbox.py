@@ -16,13 +16,14 @@ from typing import Any, Final
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaConnectionError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.record.util import calc_crc32c
 from confluent_kafka import Producer
 from confluent_kafka.admin import AclOperation, ResourceType
 
@@ -287,6 +288,61 @@ async def test_a_trace_begins_with_a_record_and_nobody_hears_what_the_network_sa
     assert all(one.attributes.keys() <= traces.ATTRIBUTES for one in spans.values())
     sent = b"".join(collector.bodies)
     assert not [word for word in (b"NBX01", own.camera_id.encode(), bytes.fromhex("4bf92f3577b34da6")) if word in sent]
+
+
+async def write_unreadable(broker: Broker, topic: str) -> None:
+    """Write a record with a header whose name is no UTF-8, as a client may that does not look."""
+    producer = AIOKafkaProducer(**broker.options())
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(key=b"cam", value=b"{}", timestamp=None, headers=[("planted", b"")])
+        batch.close()
+        written = bytearray(batch._build())
+        at = written.index(b"planted")
+        written[at : at + 7] = b"\xff" * 7
+        written[17:21] = calc_crc32c(bytes(written[21:])).to_bytes(4, "big")
+        batch._buffer = written
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
+
+
+async def test_a_record_that_no_client_can_read_holds_up_its_own_network_alone(
+    secured: Secured, tmp_path: Path
+) -> None:
+    north, south = new_network(), new_network()
+    own, other = camera(network=north)[0], camera(network=south)[0]
+    await put_cameras(secured, own, other)
+    northern, southern = await member(secured, north), await member(secured, south)
+    await write_unreadable(northern, topics.inbox(north))
+    async with relaying(secured, tmp_path, north, south, stuck_after_s=1.0) as worker:
+        await asyncio.to_thread(until, lambda: len(worker.said("unreadable")) >= 2, "it tries again")
+        await write(southern, topics.inbox(south), (other.camera_id, read()))
+        await asyncio.to_thread(until, lambda: items(worker, south, "accepted") == 1, "the other network is read")
+        port = worker.said("listening")[0]["port"]
+        status = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{port}/readyz", trust_env=False)
+        assert status.status_code == 503
+        # What has expired is passed over: as if the ten minutes were up.
+        await delete_records(secured, topics.inbox(north))
+        await write(northern, topics.inbox(north), (own.camera_id, read()))
+        await asyncio.to_thread(until, lambda: items(worker, north, "accepted") == 1, "it goes on")
+    assert worker.returncode == 0
+    assert [one.camera_id for one in await detections_of(secured.admin, own)] == [own.camera_id]
+
+
+async def delete_records(secured: Secured, topic: str) -> None:
+    """Let everything in a topic expire."""
+    admin, consumer = AIOKafkaAdminClient(**secured.admin.options()), AIOKafkaConsumer(**secured.admin.options())
+    await admin.start()
+    await consumer.start()
+    try:
+        parts = [TopicPartition(topic, number) for number in range(topics.load(topic).partitions)]
+        ends = await consumer.end_offsets(parts)
+        await admin.delete_records({part: RecordsToDelete(before_offset=end) for part, end in ends.items()})
+    finally:
+        await consumer.stop()
+        await admin.close()
 
 
 async def test_a_kill_between_publish_and_commit_loses_nothing_and_the_ids_are_the_same(
