@@ -84,8 +84,8 @@ async def write(broker: Broker, topic: str, *records: tuple[str, Any]) -> None:
         await producer.stop()
 
 
-async def records(broker: Broker, topic: str) -> list[tuple[bytes, bytes]]:
-    """Return everything in a topic."""
+async def everything(broker: Broker, topic: str) -> list[Any]:
+    """Return the records of a topic, as the client has them."""
     consumer = AIOKafkaConsumer(**broker.options(), group_id=None, auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -94,10 +94,15 @@ async def records(broker: Broker, topic: str) -> list[tuple[bytes, bytes]]:
         ends, found = await consumer.end_offsets(parts), []
         while any([await consumer.position(part) < ends[part] for part in parts]):
             for some in (await consumer.getmany(timeout_ms=200)).values():
-                found += [(record.key, record.value) for record in some]
+                found += some
         return found
     finally:
         await consumer.stop()
+
+
+async def records(broker: Broker, topic: str) -> list[tuple[bytes, bytes]]:
+    """Return everything in a topic."""
+    return [(record.key, record.value) for record in await everything(broker, topic)]
 
 
 async def detections_of(broker: Broker, *cameras: Camera) -> list[Detection]:
@@ -242,19 +247,9 @@ async def test_a_read_that_claims_another_networks_camera_is_refused_and_counted
 
 async def headers(broker: Broker, camera_id: str) -> list[bytes]:
     """Return the headers of a camera's detections, one text each."""
-    consumer = AIOKafkaConsumer(**broker.options(), group_id=None, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        parts = [TopicPartition(topics.DETECTIONS, at) for at in range(topics.load(topics.DETECTIONS).partitions)]
-        consumer.assign(parts)
-        ends, found = await consumer.end_offsets(parts), []
-        while any([await consumer.position(part) < ends[part] for part in parts]):
-            for some in (await consumer.getmany(timeout_ms=200)).values():
-                found += [one.headers for one in some if one.key == camera_id.encode()]
-        assert all([name for name, _ in one] == ["traceparent"] for one in found)
-        return [value for one in found for _, value in one]
-    finally:
-        await consumer.stop()
+    found = [one.headers for one in await everything(broker, topics.DETECTIONS) if one.key == camera_id.encode()]
+    assert all([name for name, _ in one] == ["traceparent"] for one in found)
+    return [value for one in found for _, value in one]
 
 
 async def test_a_trace_begins_with_a_record_and_nobody_hears_what_the_network_says_of_one(
