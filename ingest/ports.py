@@ -8,6 +8,7 @@ from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from ingest.errors import PublishError
+from schemas import offsets
 from schemas.cameras import Camera
 from schemas.deadletters import DeadLetter, Reason
 from schemas.offsets import Written
@@ -176,6 +177,11 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: Mapping[Place, float] = msgspec.field(default_factory=dict)
     lag: Mapping[Place, int] = msgspec.field(default_factory=dict)
     unanswered_s: float = 0.0
+
+    def beside(self, place: Place, kept: Written) -> str:
+        """Return the text to commit beside an offset of this batch: what is kept, and of which topic it speaks."""
+        before = self.written.get(place)
+        return offsets.encode(kept if before is None else msgspec.structs.replace(kept, topic=before.topic))
 
 
 class Part(Protocol):

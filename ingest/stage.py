@@ -35,7 +35,7 @@ from ingest.ports import (
 )
 from ingest.runner import Finish, Runner
 from ingest.runner import Limits as Limits
-from schemas import offsets, wire
+from schemas import wire
 from schemas.deadletters import DeadLetter, Reason
 from schemas.deadletters import Stage as StageName
 from schemas.detections import Detection
@@ -254,7 +254,8 @@ class Stage(Runner, Generic[In, Out, Form]):
     ) -> Mapping[int, DeadLetter]:
         """Write what comes of one partition; return the letters of messages that were left out for their size."""
         kept = batch.kept.get(place)
-        offset, beside = (batch.fetched.positions[place], "") if kept is None else (kept[0], offsets.encode(kept[1]))
+        fetched = batch.fetched
+        offset, beside = (fetched.positions[place], "") if kept is None else (kept[0], fetched.beside(place, kept[1]))
         left_out: dict[int, DeadLetter] = {}
         short: set[int] = set()
         while True:

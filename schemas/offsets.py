@@ -1,4 +1,4 @@
-"""What a group of workers leaves beside an offset that it commits: how far everything was written.
+"""What a group of workers leaves beside an offset that it commits: how far everything was written, and of which topic.
 
 A stage that remembers commits the offset from which a restart must read again, which lies before what it has written.
 Without the text beside it, the offset itself is how far all was written.
@@ -15,12 +15,14 @@ class Written(msgspec.Struct, frozen=True, omit_defaults=True):
     `done` is the offset before which everything was written, None if nobody knows. `whole_after_s` is set where
     messages had expired that the group never read, or had to read again: what began up to then (Unix time) may not be
     whole. `beginning_gone` says the same of an offset of which that time is not known yet: at the first message from
-    there on, a window after which all is whole begins.
+    there on, a window after which all is whole begins. `topic` is the broker's id of the topic that was read (empty:
+    nobody knows): a topic of the same name and another id was made anew, and the offset says nothing of it.
     """
 
     done: int | None
     whole_after_s: float | None = None
     beginning_gone: bool = False
+    topic: str = ""
 
 
 _ENCODER: Final = msgspec.json.Encoder()

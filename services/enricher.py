@@ -7,9 +7,10 @@ from functools import partial
 from typing import Final
 
 from ingest import deadletter, processors
-from ingest.adapters.batches import GroupSource, RecordSink, TopicSink, sighting_record
+from ingest.adapters.batches import GroupSource
 from ingest.adapters.kafka import KafkaPublisher, Record
 from ingest.adapters.registry import KafkaRegistry
+from ingest.adapters.sinks import RecordSink, TopicSink, sighting_record
 from ingest.adapters.transactions import Transactions
 from ingest.enrich import Outcome, Places, enrich
 from ingest.errors import Unavailable

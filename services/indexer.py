@@ -8,10 +8,11 @@ from functools import partial
 from typing import Final
 
 from ingest import deadletter, processors
-from ingest.adapters.batches import GroupSource, TopicSink
+from ingest.adapters.batches import GroupSource
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.postgres import SightingIndex
 from ingest.adapters.probe import DatabaseProbe
+from ingest.adapters.sinks import TopicSink
 from ingest.ports import UNOBSERVED, Observer
 from ingest.rows import Row, kept
 from ingest.stage import Limits, Stage, Work, as_it_is

@@ -73,12 +73,15 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Empty the outbox, bring the stream up to the table, then carry changes as they come, until `stop` is set.
 
-        An outage is waited out. Raises Misconfigured.
+        An outage is waited out. Raises Misconfigured, and Unavailable if the stream was made anew: the next life brings
+        it up to the table.
         """
         log = structlog.get_logger()
         reconciled = False
         waiting = False
         while not stop.is_set():
+            if self._registry.made_anew:
+                raise Unavailable(f"the topic {topics.CAMERAS} was deleted and made anew: it may lack cameras")
             try:
                 carried = await relay.carry(self._outbox, self._publisher)
                 if not carried and not reconciled:

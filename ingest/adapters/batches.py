@@ -1,11 +1,11 @@
-"""Batches from and to Apache Kafka: a consumer group's source, and a sink that waits for every acknowledgement."""
+"""Batches from Apache Kafka: a consumer group's source."""
 
 import asyncio
 import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -26,17 +26,17 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
-from ingest.adapters.kafka import Record, records, traced
 from ingest.adapters.partitions import Idle, Rebalances
-from ingest.errors import IngestError, Misconfigured, Oversized, TooLarge, Unavailable, Unreadable
-from ingest.ports import Fetched, Kept, Place, Publisher
-from schemas import offsets, wire
-from schemas.deadletters import DeadLetter
+from ingest.adapters.topic_ids import Identity
+from ingest.errors import IngestError, Misconfigured, Unavailable, Unreadable
+from ingest.ports import Fetched, Kept, Place
+from schemas import offsets
 from schemas.offsets import Written
-from schemas.sightings import Sighting
 
 FETCH_WAIT_MS: Final = 500
 STOP_S: Final = 5.0
+
+METADATA_AGE_MS: Final = 30_000
 
 PARTITION_BYTES: Final = 4 * 1024 * 1024
 """What a source holds of each of its partitions at the most, beside the batches that were fetched."""
@@ -44,9 +44,9 @@ PARTITION_BYTES: Final = 4 * 1024 * 1024
 OUTAGES_A_BATCH: Final = 4
 """How often one batch may meet an outage: in catching up, writing, setting aside and committing."""
 
-_LOG: Final = structlog.get_logger()
+MADE_ANEW: Final = "it was deleted and made anew: it is read from its beginning; what nobody had read of it is gone"
 
-T = TypeVar("T", bound=DeadLetter)
+_LOG: Final = structlog.get_logger()
 
 
 class GroupSource:
@@ -93,7 +93,10 @@ class GroupSource:
         self._taking = taking
         self._remembers = remembers
         self._starts: dict[TopicPartition, int] = {}
+        self._identity = Identity()
+        self._anew: set[TopicPartition] = set()
         self._begun: int | None = None
+        self._rejoined = False
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -104,6 +107,8 @@ class GroupSource:
             "isolation_level": "read_committed" if committed_only else "read_uncommitted",
             "session_timeout_ms": int(session_timeout_s * 1000),
             "heartbeat_interval_ms": int(session_timeout_s * 1000 / 10),
+            # A topic that is made anew, or has more partitions, is seen by then.
+            "metadata_max_age_ms": METADATA_AGE_MS,
             # All that is held of a partition: no more of it is asked for until this is fetched.
             "max_partition_fetch_bytes": PARTITION_BYTES,
             # A member that does not fetch for so long leaves its group: in an outage it must not.
@@ -133,6 +138,7 @@ class GroupSource:
         Raises Unreadable where a record has a header whose name is no UTF-8: the client has let go of what it took from
         other partitions before, so that this source must not be asked again.
         """
+        self._ask_again()
         try:
             found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
         except NoOffsetForPartitionError as error:
@@ -150,6 +156,10 @@ class GroupSource:
         if self._taking is not None and epoch != self._begun:
             self._go_back(epoch)
             found = {}
+        if self._anew:
+            found = {at: messages for at, messages in found.items() if at not in self._anew}
+            await self._begin_anew(epoch, written)
+        await self._identity.check(self._consumer)
         positions = {at: messages[-1].offset + 1 for at, messages in found.items()}
         self._at.update(positions)
         if self._committed_only:
@@ -174,8 +184,11 @@ class GroupSource:
 
     async def commit(self, fetched: Fetched, kept: Mapping[tuple[str, int], Kept]) -> bool:
         """See `ports.Source.commit`. Raises Unavailable."""
-        marks = {TopicPartition(*place): (offset, "") for place, offset in fetched.positions.items()}
-        marks |= {TopicPartition(*place): (start, offsets.encode(one)) for place, (start, one) in kept.items()}
+        marks = {
+            TopicPartition(*place): (offset, "" if self._remembers else fetched.beside(place, Written(done=offset)))
+            for place, offset in fetched.positions.items()
+        }
+        marks |= {TopicPartition(*place): (start, fetched.beside(place, one)) for place, (start, one) in kept.items()}
         try:
             await asyncio.wait_for(self._consumer.commit(marks), self._commit_timeout_s)
         except (CommitFailedError, IllegalStateError):
@@ -220,6 +233,15 @@ class GroupSource:
                     passed[at] = self._at[at] = offset
         return passed
 
+    def _ask_again(self) -> None:
+        """Ask the group for partitions once more, once, if there are none.
+
+        A member that is back within its session is given what it had: nothing, if its topic was not there at the time.
+        """
+        if not self._rejoined and not self._consumer.assignment():
+            self._rejoined = True
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - of the group's leader, this is heard
+
     def _go_back(self, epoch: int) -> None:
         """Begin at the offsets as they were after `taking`: the client may have asked for them before that."""
         if epoch == self._rebalances.epoch:  # else other partitions are on their way
@@ -232,12 +254,13 @@ class GroupSource:
         partitions = list(assigned)
         if self._taking is not None:
             await self._taking([(at.topic, at.partition) for at in partitions])
-        self._starts = {}
+        self._starts, self._identity, self._anew = {}, Identity(), set()
         if not partitions:
             return {}
         admin = AIOKafkaAdminClient(**self._broker.options())
         try:
             await admin.start()
+            await self._identity.learn(admin, {at.topic for at in partitions})
             found = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
         finally:
             await admin.close()
@@ -247,19 +270,36 @@ class GroupSource:
             at: offsets.decode(offset, found[at].metadata, by_text=self._remembers)
             for at, offset in self._starts.items()
         }
+        self._anew = {at for at in self._starts if self._identity.is_another(at.topic, written[at].topic)}
+        written |= dict.fromkeys(self._anew, Written(done=None))
         if self._remembers:
             # Known before anything is taken: the first fetch may bring other partitions' messages alone.
             for at, begins_at in (await self._consumer.beginning_offsets(partitions)).items():
                 if self._starts.get(at, begins_at) < begins_at:
                     written[at] = replace(written[at], beginning_gone=True)
-        return written
+        return {at: replace(one, topic=self._identity.of(at.topic)) for at, one in written.items()}
 
     async def _begin(self, at: TopicPartition) -> None:
         """Begin where the group has no offset: what has expired there by now, it never read."""
         await self._consumer.seek_to_beginning(at)
         now_at = await self._consumer.position(at)
         self._lost(now_at)
-        await self._remember(at, now_at, Written(done=None))
+        await self._remember(at, now_at, Written(done=None, topic=self._identity.of(at.topic)))
+
+    async def _begin_anew(self, epoch: int, written: Mapping[TopicPartition, Written]) -> None:
+        """Begin at the beginnings of topics that are not those of which the group's offsets speak."""
+        if epoch != self._rebalances.epoch:  # other partitions are on their way
+            return
+        anew, self._anew = sorted(self._anew), set()
+        for topic in sorted({at.topic for at in anew}):
+            numbers = [at.partition for at in anew if at.topic == topic]
+            _LOG.error("made_anew", topic=topic, partitions=numbers, reason=MADE_ANEW)
+        with contextlib.suppress(IllegalStateError):  # they are on their way to somebody else, who finds it, too
+            for at in anew:
+                await self._consumer.seek_to_beginning(at)
+                now_at = await self._consumer.position(at)
+                self._lost(now_at)
+                await self._remember(at, now_at, written[at])
 
     async def _skip_expired(self, expired: dict[TopicPartition, int]) -> None:
         """Go on at the oldest message there is: those before it expired unread, which nobody may miss.
@@ -267,8 +307,11 @@ class GroupSource:
         Passes that began before it may be written, and can't be remembered again. Raises Unavailable, to begin anew,
         where what a stage remembers is of another log.
         """
+        await self._identity.check(self._consumer, now=True)
         written = await self._rebalances.known(self._rebalances.epoch)
         for at, offset in expired.items():
+            if at in self._anew:
+                continue
             await self._consumer.seek_to_beginning(at)
             now_at = await self._consumer.position(at)
             before = written.get(at, Written(done=offset))
@@ -288,55 +331,6 @@ class GroupSource:
             await asyncio.wait_for(commit, self._commit_timeout_s)
 
 
-class RecordSink:
-    """A Sink that writes records, each a key and a value, to one topic."""
-
-    def __init__(self, publisher: Publisher, topic: str) -> None:
-        """Know the topic."""
-        self._publisher = publisher
-        self._topic = topic
-
-    async def write(self, items: Sequence[Record]) -> None:
-        """Write all items and await every acknowledgement.
-
-        Raises Unavailable, Misconfigured if one is refused, and Oversized if that was for its size alone.
-        """
-        results = await self._publisher.publish(self._topic, items)
-        too_large = [at for at, result in enumerate(results) if isinstance(result, TooLarge)]
-        refused = [result for result in results if result is not None and not isinstance(result, TooLarge)]
-        if refused:
-            raise Misconfigured(f"the broker refuses {len(refused)} records of {self._topic}: {refused[0]}")
-        if too_large:
-            raise Oversized(too_large)
-
-    async def write_traced(self, items: Sequence[Record], traces: Mapping[int, bytes]) -> None:
-        """See `ports.TracedSink`; raises what `write` does."""
-        await self.write(traced(items, traces))
-
-
-class TopicSink(Generic[T]):
-    """A Sink that writes values to one topic as `schemas.wire` encodes them."""
-
-    def __init__(self, publisher: Publisher, topic: str, key: Callable[[T], bytes]) -> None:
-        """Know the topic, and how a value's key is made."""
-        self._sink = RecordSink(publisher, topic)
-        self._key = key
-
-    async def write(self, items: Sequence[T]) -> None:
-        """Write all items and await every acknowledgement; raises what `RecordSink.write` does."""
-        await self._sink.write(records(items, self._key))
-
-
-def sighting_record(sighting: Sighting) -> Record:
-    """Return the record of a sighting."""
-    return sighting_key(sighting), wire.encode(sighting)
-
-
-def sighting_key(sighting: Sighting) -> bytes:
-    """Return the key of a sighting's record: its plate key, so that reads of one plate share a partition."""
-    return sighting.plate_key.encode()
-
-
 def _refused(error: KafkaError) -> IngestError:
     """Return an error of ours for one of the client's that ends a member.
 
@@ -352,7 +346,7 @@ def _refused(error: KafkaError) -> IngestError:
 def _cut_off(before: Written, offset: int, start: int) -> Written:
     """Return what is known of a partition that was to be read from an offset, and begins at `start` by now."""
     if before.done is None or start < offset:  # the log ends before the offset: it is another one
-        return Written(done=None)
+        return Written(done=None, topic=before.topic)
     return replace(before, done=max(before.done, start), beginning_gone=True)
 
 

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from ingest.adapters.broker import Broker
 from ingest.adapters.cameras import CameraTable
+from ingest.adapters.topic_ids import Identity, MadeAnew
 from ingest.adapters.topics import partitions_of
 from ingest.errors import Unavailable
 from schemas import topics
@@ -37,6 +38,9 @@ class KafkaRegistry:
         self._moved = asyncio.Condition()
         self._consumer: AIOKafkaConsumer | None = None
         self._following: asyncio.Task[None] | None = None
+        self._identity = Identity()
+        self.made_anew = False
+        """Whether the topic was deleted and made anew while it was followed: it may lack what is known here."""
 
     async def __aenter__(self) -> "KafkaRegistry":
         """Start."""
@@ -83,6 +87,7 @@ class KafkaRegistry:
                 numbers = await partitions_of(self._broker, topics.CAMERAS)
                 self._consumer = consumer = self._new_consumer()
                 await consumer.start()
+                await self._identity.learn(consumer, [topics.CAMERAS])
         except (KafkaError, TimeoutError) as error:
             await self.stop()
             raise self._broker.unreachable(error) from None
@@ -123,6 +128,7 @@ class KafkaRegistry:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         while True:
             try:
+                await self._from_the_beginning_if_anew(consumer)
                 records = await consumer.getmany(timeout_ms=POLL_MS)
             except KafkaError as error:
                 # Tried again for as long as it takes; `caught_up` tells who needs to know that we lag.
@@ -137,3 +143,13 @@ class KafkaRegistry:
                 for partition in self._partitions:
                     self._read[partition] = await consumer.position(partition)
                 self._moved.notify_all()
+
+    async def _from_the_beginning_if_anew(self, consumer: AIOKafkaConsumer) -> None:
+        """Read the topic again if it is another one by now: what is known stays, and newer revisions win."""
+        try:
+            await self._identity.check(consumer)
+        except MadeAnew:
+            await self._identity.learn(consumer, [topics.CAMERAS])
+            await consumer.seek_to_beginning(*self._partitions)
+            self.made_anew = True
+            _LOG.error("made_anew", topic=topics.CAMERAS, reason="it was deleted and made anew: it is read again")

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ingest import deadletter
-from ingest.adapters.batches import TopicSink
 from ingest.adapters.kafka import BATCH_BYTES
+from ingest.adapters.sinks import TopicSink
 from ingest.errors import Oversized
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter

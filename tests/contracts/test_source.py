@@ -14,12 +14,13 @@ from ingest.adapters.batches import GroupSource
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySource, MemoryTopic
 from ingest.errors import Unavailable
-from ingest.ports import Fetched, Source
+from ingest.ports import Fetched, Kept, Place, Source
 from schemas import topics
 from schemas.offsets import Written
 from services.demo.kafka import Kafka
 from tests.support.stages import move
-from tests.support.topics import admin, make_topics, write
+from tests.support.topics import admin, delete, make_topics, write
+from tests.support.wait import until_async
 
 _numbers = itertools.count(1)
 
@@ -54,10 +55,12 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     yield Subject(lambda: member(kafka.bootstrap, group), write_to_kafka)
 
 
-def member(bootstrap: str, group: str, instance: str = "1", *, remembers: bool = False) -> GroupSource:
+def member(
+    bootstrap: str, group: str, instance: str = "1", *, topic: str = topics.DETECTIONS, remembers: bool = False
+) -> GroupSource:
     return GroupSource(
         bootstrap,
-        topics.DETECTIONS,
+        topic,
         group=group,
         instance=instance,
         max_records=3,
@@ -75,7 +78,18 @@ async def fetched(source: Source) -> Fetched:
                 return batch
 
 
-async def values(source: Source, count: int) -> list[bytes | None]:
+async def fetched_for_ever(source: Source) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            await source.fetch()
+
+
+def kept(batch: Fetched, *, remembers: bool) -> dict[Place, Kept]:
+    """Return what a stage that remembers would keep of a batch, with no pass open."""
+    return {place: (end, Written(done=end)) for place, end in batch.positions.items()} if remembers else {}
+
+
+async def values(source: Source, count: int, *, remembers: bool = False) -> list[bytes | None]:
     """Fetch and commit until so many messages are there; each batch within its bound."""
     found: list[bytes | None] = []
     while len(found) < count:
@@ -85,7 +99,7 @@ async def values(source: Source, count: int) -> list[bytes | None]:
         found += [message.value for message in batch.messages]
         async with source.holding(batch) as ours:
             assert ours
-            assert await source.commit(batch, {})
+            assert await source.commit(batch, kept(batch, remembers=remembers))
     return found
 
 
@@ -181,6 +195,79 @@ async def test_that_needed_messages_have_expired_is_known_before_anything_is_fet
         assert [message.value for message in (await fetched(second)).messages] == WORDS[2:3]
     finally:
         await second.stop()
+
+
+async def make_anew(bootstrap: str, name: str, words: Sequence[bytes]) -> None:
+    """Delete a topic of one partition, make it again, and write to it once it is led."""
+    await delete(bootstrap, name)
+    async with admin(bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+
+        async def led() -> bool:
+            [found] = await client.describe_topics([name])
+            return [part["leader"] >= 0 for part in found["partitions"]] == [True]
+
+        await until_async(led, "it is there again")
+    await write(bootstrap, name, *((b"one key", word) for word in words))
+
+
+async def read_halfway(bootstrap: str, name: str, *, remembers: bool) -> tuple[GroupSource, Fetched]:
+    """Return a member that has committed three of six messages, and the next three."""
+    async with admin(bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    source = member(bootstrap, name, topic=name, remembers=remembers)
+    await source.start()
+    await write(bootstrap, name, *((b"one key", word) for word in WORDS[:6]))
+    assert await values(source, 3, remembers=remembers) == WORDS[:3]
+    return source, await fetched(source)
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("length", [2, 9])
+async def test_a_topic_that_is_made_anew_while_it_is_read_ends_its_reader(
+    kafka: Kafka, length: int, remembers: bool
+) -> None:
+    """Whether it ends before what was read of the former one, or has grown past it by then."""
+    name = f"anew-{next(_numbers)}"
+    source, last = await read_halfway(kafka.bootstrap, name, remembers=remembers)
+    try:
+        assert await source.commit(last, kept(last, remembers=remembers))
+        await make_anew(kafka.bootstrap, name, WORDS[:length])
+        with pytest.raises(Unavailable, match=f"{name} was deleted and made anew"):
+            await fetched_for_ever(source)
+    finally:
+        await source.stop()
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("length", [2, 9])
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    kafka: Kafka, capsys: pytest.CaptureFixture[str], length: int, remembers: bool
+) -> None:
+    """A member that worked a batch off meanwhile has moved the group past what it never read of the new topic."""
+    name = f"anew-{next(_numbers)}"
+    source, last = await read_halfway(kafka.bootstrap, name, remembers=remembers)
+    await make_anew(kafka.bootstrap, name, WORDS[:length])
+    assert await source.commit(last, kept(last, remembers=remembers))
+    await source.stop()
+    second = member(kafka.bootstrap, name, topic=name, remembers=remembers)
+    await second.start()
+    try:
+        first = await fetched(second)
+        place = (name, 0)
+        assert first.written[place].done is None, "nothing of it was written"
+        assert [message.value for message in first.messages] == WORDS[: min(3, length)]
+        assert await second.commit(first, kept(first, remembers=remembers))
+        assert await values(second, length - len(first.messages), remembers=remembers) == WORDS[3:length]
+    finally:
+        await second.stop()
+    third = member(kafka.bootstrap, name, topic=name, remembers=remembers)
+    await third.start()
+    try:
+        assert not (await third.fetch()).messages, "it is read once"
+    finally:
+        await third.stop()
+    assert capsys.readouterr().out.count("made_anew") == 1
 
 
 async def test_no_broker_is_an_outage() -> None:

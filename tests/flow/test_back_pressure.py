@@ -8,7 +8,8 @@ from typing import Final
 import psutil
 import pytest_asyncio
 
-from ingest.adapters.batches import PARTITION_BYTES, sighting_key
+from ingest.adapters.batches import PARTITION_BYTES
+from ingest.adapters.sinks import sighting_key
 from schemas import topics, wire
 from services.demo.kafka import Kafka
 from tests.support import stages

@@ -11,6 +11,7 @@ import pytest
 
 from ingest.adapters import sql
 from ingest.adapters.registry import KafkaRegistry
+from ingest.errors import Unavailable
 from schemas import topics, wire
 from schemas.cameras import Camera
 from services import relay
@@ -18,7 +19,7 @@ from services.demo.kafka import Kafka
 from services.settings import Settings
 from tests.support.cameras import camera
 from tests.support.database import Database
-from tests.support.topics import make_topics, tail, write
+from tests.support.topics import delete, make_topics, tail, write
 from tests.support.wait import until_async
 
 INTO_CAMERA = """
@@ -137,3 +138,22 @@ async def test_a_start_brings_the_stream_up_to_the_table(
         [lost.camera_id, older.camera_id]
     )
     assert "the stream is ahead of the table" in "".join(capfd.readouterr())
+
+
+async def test_a_stream_that_is_made_anew_ends_a_relay_and_its_next_life_fills_it(
+    own_kafka: Kafka, database: Database
+) -> None:
+    await make_topics(own_kafka.bootstrap)
+    one, _ = camera()
+    await change(database, one)
+    settings = Settings(kafka_bootstrap=own_kafka.bootstrap, database_url=database.url("platetrail_relay"))
+    task = asyncio.create_task(relay.work(settings, asyncio.Event()))
+    async with KafkaRegistry(own_kafka.bootstrap, timeout_s=30) as registry:
+        await known(registry, one)
+    await delete(own_kafka.bootstrap, topics.CAMERAS)
+    await make_topics(own_kafka.bootstrap, [topics.CAMERAS])
+    async with asyncio.timeout(60):
+        with pytest.raises(Unavailable, match="made anew"):
+            await task
+    async with relaying(own_kafka, database), KafkaRegistry(own_kafka.bootstrap, timeout_s=30) as registry:
+        await known(registry, one)

@@ -13,8 +13,8 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ingest import deadletter
-from ingest.adapters.batches import sighting_key
 from ingest.adapters.kafka import KafkaPublisher
+from ingest.adapters.sinks import sighting_key
 from ingest.stage import Stage
 from schemas import offsets, topics, wire
 from schemas.cameras import Camera

@@ -26,7 +26,7 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 async def make_topics(bootstrap: str, names: Sequence[str] = topics.ALL) -> None:
     """See that topics are there, as their files say, and led.
 
-    A test never deletes one to begin without a record: a broker acknowledges writes to a deleted topic for a moment.
+    A test does not delete one to begin without a record: a broker acknowledges writes to a deleted topic for a moment.
     """
     await ensure_topics(bootstrap, names)
     async with admin(bootstrap) as client:
@@ -39,6 +39,17 @@ async def make_topics(bootstrap: str, names: Sequence[str] = topics.ALL) -> None
             )
 
         await until_async(led, "every partition has a leader")
+
+
+async def delete(bootstrap: str, *names: str) -> None:
+    """Delete topics, and wait until they are gone. What is written to them for a moment then is lost."""
+    async with admin(bootstrap) as client:
+        await client.delete_topics(list(names))
+
+        async def gone() -> bool:
+            return not {*names} & {*await client.list_topics()}
+
+        await until_async(gone, "the topics are gone")
 
 
 async def set_configs(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
