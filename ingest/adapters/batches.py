@@ -351,8 +351,13 @@ def _cut_off(before: Written, offset: int, start: int) -> Written:
 
 
 async def _within(seconds: float, stopping: Any) -> None:
-    """Wait for a client to stop, but not for ever: without a broker it would."""
+    """Wait for a client to stop, but not for ever: without a broker it would.
+
+    A client that ended by an error raises that once more when it is stopped. It is known by then, or does not matter.
+    """
     try:
         await asyncio.wait_for(stopping, seconds)
     except TimeoutError:
         _LOG.warning("left_behind", reason="the broker did not answer at the end")
+    except (KafkaError, OSError, RuntimeError) as error:
+        _LOG.warning("left_behind", reason=f"the client has ended: {type(error).__name__}")

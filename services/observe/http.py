@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from services.heads import PROTOCOLS
 from services.observe.logs import configured, tell_failure
+from services.observe.loop import new_loop
 from services.observe.process import collect_seldom
 from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
@@ -45,7 +46,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:  # uvloop, where there is one
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_serve(config, service, unix))
 
 

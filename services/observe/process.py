@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NoReturn
 
 import structlog
-from uvicorn.loops.auto import auto_loop_factory
 
 from services.observe.logs import configured, tell_failure
+from services.observe.loop import new_loop
 from services.observe.tracing import exported
 from services.settings import Settings
 
@@ -76,8 +76,7 @@ def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable
     otherwise its type alone.
     """
     settings = configured(service)
-    loop_factory = auto_loop_factory()  # uvloop, where there is one
-    with exported(service, settings), asyncio.Runner(loop_factory=loop_factory) as runner:
+    with exported(service, settings), asyncio.Runner(loop_factory=new_loop) as runner:
         code = runner.run(_work(settings, work))
     sys.exit(code)
 

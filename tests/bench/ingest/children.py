@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from uvicorn.loops.auto import auto_loop_factory
 
 from services.demo.places import ROOT
+from services.observe.loop import new_loop
 
 What = TypeVar("What")
 
@@ -106,7 +106,7 @@ class Gate:
 
 def run(shape: type[What], work: Callable[[What, Gate], Awaitable[Any]]) -> None:
     """Be a yardstick: read what to do, do it, and answer with what came of it, or with the times."""
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # the loop that workers have
+    with asyncio.Runner(loop_factory=new_loop) as runner:  # the loop that workers have
         runner.run(_run(msgspec.json.decode(sys.stdin.readline(), type=shape), work))
 
 
