@@ -37,6 +37,8 @@ class KafkaRegistry:
         self._read: dict[TopicPartition, int] = {}
         self._moved = asyncio.Condition()
         self._consumer: AIOKafkaConsumer | None = None
+        # Beside the one that follows: an answer waits behind a fetch on its connection, and that waits for records.
+        self._asking: AIOKafkaConsumer | None = None
         self._following: asyncio.Task[None] | None = None
         self._identity = Identity()
         self.made_anew = False
@@ -85,15 +87,16 @@ class KafkaRegistry:
         try:
             async with asyncio.timeout(self._timeout_s):
                 numbers = await partitions_of(self._broker, topics.CAMERAS)
-                self._consumer = consumer = self._new_consumer()
-                await consumer.start()
-                await self._identity.learn(consumer, [topics.CAMERAS])
+                self._consumer, self._asking = self._new_consumer(), self._new_consumer()
+                await self._consumer.start()
+                await self._asking.start()
+                await self._identity.learn(self._consumer, [topics.CAMERAS])
         except (KafkaError, TimeoutError) as error:
             await self.stop()
             raise self._broker.unreachable(error) from None
         self._partitions = [TopicPartition(topics.CAMERAS, number) for number in numbers]
-        consumer.assign(self._partitions)
-        self._following = asyncio.create_task(self._follow(consumer))
+        self._consumer.assign(self._partitions)
+        self._following = asyncio.create_task(self._follow(self._consumer))
         await self.caught_up()
 
     async def stop(self) -> None:
@@ -101,17 +104,18 @@ class KafkaRegistry:
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
-        if self._consumer is not None:
-            await self._consumer.stop()
-            self._consumer = None
+        for consumer in (self._consumer, self._asking):
+            if consumer is not None:
+                await consumer.stop()
+        self._consumer = self._asking = None
 
     async def caught_up(self) -> None:
         """See `ports.Registry.caught_up`."""
-        if self._consumer is None or self.following.done():
+        if self._asking is None or self.following.done():
             raise Unavailable("the registry is not followed")
         try:
             async with asyncio.timeout(self._timeout_s):
-                ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(self._partitions)
+                ends: Mapping[TopicPartition, int] = await self._asking.end_offsets(self._partitions)
                 async with self._moved:
                     await self._moved.wait_for(lambda: all(self._read.get(tp, 0) >= end for tp, end in ends.items()))
         except (KafkaError, TimeoutError) as error:
