@@ -51,8 +51,9 @@ def build(settings: Settings) -> FastAPI:
     collected = CollectorRegistry()
     judged = Counter(*metrics.DEADLETTERS_JUDGED, registry=collected)
 
+    letters = KafkaLetters(settings.broker(), timeout_s=settings.publish_timeout_s)
     box = LetterBox(
-        KafkaLetters(settings.broker(), timeout_s=settings.publish_timeout_s),
+        letters,
         registry,
         publisher,
         _record(log),
@@ -70,6 +71,7 @@ def build(settings: Settings) -> FastAPI:
                 await log.start()
                 await stack.enter_async_context(publisher)
                 await stack.enter_async_context(registry)
+                await stack.enter_async_context(letters)
             except (IngestError, LogError) as error:
                 structlog.get_logger().error("failed", error=exception_names(error), reason=str(error))
                 raise

@@ -23,7 +23,7 @@ async def ensure_topics(broker: Broker | str, names: Sequence[str | Topic] = top
     Raises Unavailable if no broker answers, Misconfigured if a topic can't be made or has another number of partitions
     than its file says: a change of that moves keys to other partitions, so it is left to a human.
     """
-    async with _admin(broker) as admin:
+    async with administering(broker) as admin:
         return await _ensure(admin, [topics.load(one) if isinstance(one, str) else one for one in names])
 
 
@@ -33,11 +33,16 @@ async def partitions_of(broker: Broker | str, topic: str) -> list[int]:
     Raises Misconfigured if there is no such topic, Unavailable if no broker answers. (A consumer's own look-up waits
     for a missing topic until its time is up.)
     """
-    async with _admin(broker) as admin:
-        if topic not in await admin.list_topics():
-            raise Misconfigured(f"there is no topic {topic}")
-        [described] = await admin.describe_topics([topic])
-        return sorted(part["partition"] for part in described["partitions"])
+    async with administering(broker) as admin:
+        return await partitions_known_to(admin, topic)
+
+
+async def partitions_known_to(admin: AIOKafkaAdminClient, topic: str) -> list[int]:
+    """See `partitions_of`. Raises KafkaError if no broker answers."""
+    if topic not in await admin.list_topics():
+        raise Misconfigured(f"there is no topic {topic}")
+    [described] = await admin.describe_topics([topic])
+    return sorted(part["partition"] for part in described["partitions"])
 
 
 async def check_interval_ms(broker: Broker | str) -> int:
@@ -54,7 +59,7 @@ async def deletion(broker: Broker | str) -> Deletion:
     Raises Unavailable if no broker answers, or one does not tell.
     """
     names = ("log.retention.check.interval.ms", "log.cleaner.backoff.ms", "log.segment.delete.delay.ms")
-    async with _admin(broker) as admin:
+    async with administering(broker) as admin:
         brokers = (await admin.describe_cluster())["brokers"]
         asked = [
             ConfigResource(ConfigResourceType.BROKER, str(one["node_id"]), dict.fromkeys(names, "")) for one in brokers
@@ -67,7 +72,8 @@ async def deletion(broker: Broker | str) -> Deletion:
 
 
 @asynccontextmanager
-async def _admin(broker: Broker | str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administering(broker: Broker | str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield an admin client. Raises Unavailable if no broker answers."""
     broker = Broker.of(broker)
     admin = AIOKafkaAdminClient(**broker.options())
     try:

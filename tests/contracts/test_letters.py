@@ -1,10 +1,12 @@
 """A look at the dead letters, in memory and on Apache Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 from ingest import deadletter
@@ -16,6 +18,7 @@ from ingest.ports import Letters, Publisher
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
 from schemas.detections import event_id
+from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from services.demo.process import free_port
 from tests.support.cameras import new_id
@@ -61,9 +64,11 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         return
     kafka: Kafka = request.getfixturevalue("kafka")
     await make_topics(kafka.bootstrap)
-    whole = KafkaLetters(kafka.bootstrap, timeout_s=30)
-    few = KafkaLetters(kafka.bootstrap, timeout_s=30, limit=2)
-    async with KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher:
+    async with (
+        KafkaLetters(kafka.bootstrap, timeout_s=30) as whole,
+        KafkaLetters(kafka.bootstrap, timeout_s=30, limit=2) as few,
+        KafkaPublisher(kafka.bootstrap, timeout_s=30) as publisher,
+    ):
         yield Subject(whole, few, publisher, new_id())
 
 
@@ -106,3 +111,45 @@ async def test_without_a_broker_there_is_no_look() -> None:
         await MemoryLetters(memory).look(None, lambda *_: None)
     with pytest.raises(Unavailable):
         await KafkaLetters(f"127.0.0.1:{free_port()}", timeout_s=5).look(None, lambda *_: None)
+
+
+async def test_two_looks_at_once_each_see_everything(subject: Subject) -> None:
+    written = await subject.write(1, 2, 3)
+    looks = await asyncio.gather(subject.looked(), subject.looked(), subject.looked())
+    assert [found for found, _ in looks] == [written] * 3
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Kafka]:
+    kafka = kafka_starter.start(tmp_path / "kafka")
+    yield kafka
+    if kafka.alive:
+        kafka.stop()
+
+
+async def test_looks_share_connections_and_outlive_the_broker_being_away(own_kafka: Kafka) -> None:
+    await make_topics(own_kafka.bootstrap)
+    async with (
+        KafkaLetters(own_kafka.bootstrap, timeout_s=30) as letters,
+        KafkaPublisher(own_kafka.bootstrap, timeout_s=30) as publisher,
+    ):
+        subject = Subject(letters, letters, publisher, new_id())
+        written = await subject.write(1)
+        assert (await subject.looked())[0] == written
+        connected = connections(own_kafka)
+        assert connected
+        for _ in range(3):
+            assert (await subject.looked())[0] == written
+            assert connections(own_kafka) == connected
+        await asyncio.to_thread(own_kafka.kill)
+        await asyncio.to_thread(own_kafka.restart)  # while nobody looks: the next one finds a broken connection
+        assert (await subject.looked())[0] == written
+        await asyncio.to_thread(own_kafka.kill)
+        with pytest.raises(Unavailable):
+            await letters.look(None, lambda *_: None)
+
+
+def connections(kafka: Kafka) -> set[int]:
+    """Return our own ends of connections to a broker."""
+    open_ = [one for one in psutil.Process().net_connections("tcp") if one.status == "ESTABLISHED"]
+    return {one.laddr.port for one in open_ if one.raddr.port == kafka.port}
