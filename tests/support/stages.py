@@ -191,8 +191,8 @@ async def _bounds(bootstrap: str, topic: str) -> tuple[dict[int, int], dict[int,
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None)
     await consumer.start()
     try:
+        # Nothing is assigned: a fetch would go first, and wait for records before these are answered.
         parts = [TopicPartition(topic, number) for number in range(topics.load(topic).partitions)]
-        consumer.assign(parts)
         starts, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
     finally:
         await consumer.stop()

@@ -83,11 +83,15 @@ class Tail:
         """Return all records since, partition after partition."""
         ends = await self._consumer.end_offsets(list(self._marks))
         found: dict[TopicPartition, list[tuple[bytes, bytes]]] = {part: [] for part in self._marks}
+        self._consumer.resume(*self._marks)
         for part, mark in self._marks.items():
             self._consumer.seek(part, mark)
-        while any([await self._consumer.position(part) < ends[part] for part in self._marks]):
+        while left := [part for part in self._marks if await self._consumer.position(part) < ends[part]]:
+            # No fetch waits at the end of a partition: what is asked next would be answered after it.
+            self._consumer.pause(*(self._marks.keys() - left))
             for part, records in (await self._consumer.getmany(timeout_ms=200)).items():
                 found[part] += [(record.key, record.value) for record in records]
+        self._consumer.pause(*self._marks)
         return [record for records in found.values() for record in records]
 
 
@@ -104,6 +108,7 @@ async def tail(bootstrap: str, topic: str, *, committed_only: bool = True) -> As
     await consumer.start()
     try:
         parts = sorted(consumer.assignment())
+        consumer.pause(*parts)
         yield Tail(consumer, await consumer.end_offsets(parts))
     finally:
         await consumer.stop()
