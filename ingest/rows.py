@@ -1,13 +1,14 @@
 """Sightings into rows of the index, checked against what the table takes. Pure.
 
-What the table would refuse is found here, sighting by sighting: a statement that fails fails for a whole batch. This
-runs for every read, so there is no call for each field.
+What the table would refuse is found here, sighting by sighting: a statement that fails fails for a whole batch. Zero
+bytes are not looked for: `schemas.wire` reads no text with one. This runs for every read, so there is no call for each
+field.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -15,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from ingest.retention import Cutoffs
-from schemas.detections import MAX_CANDIDATES, MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH
+from schemas.detections import MAX_CANDIDATES, MAX_RAW_PLATE_LENGTH, MAX_WORD_LENGTH, Crop
 from schemas.owners import OwnerRules
 from schemas.sightings import MAX_SAID_BYTES, Said, Sighting, Trait
 
@@ -23,8 +24,29 @@ _SHA256: Final = re.compile("[0-9a-f]{64}")
 _MAX_CANDIDATES_BYTES: Final = MAX_CANDIDATES * (4 * MAX_RAW_PLATE_LENGTH + 52)
 """As many as there can be, as long as they can be: the index of the key holds them, and takes no row over 2.7 kB."""
 
-_MAX_LANE: Final = 2**15 - 1
-_MAX_REVISION: Final = 2**31 - 1
+_MAX_INDEXED_BYTES: Final = 2400
+"""What all texts of a row may have together. The index of the key holds them, and takes no entry over 2,704 bytes."""
+
+_SHORT: Final = 130
+_SMALL: Final = 560
+"""Names of so many characters and candidates of so many bytes are not too long, whatever the others are.
+
+Those are 1,312 bytes at the most: a raw plate (4 a character), four words, what was said, and a picture's name.
+"""
+
+_MAX_SMALLINT: Final = 2**15 - 1
+_MAX_INTEGER: Final = 2**31 - 1
+_MAX_REAL: Final = 3.4e38
+_MAX_SAID_OBJECT_BYTES: Final = 512
+"""The table's own limit. A character of a word takes up to six bytes in it."""
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+"""Between them every time has its like in UTC, whatever its offset."""
+
+AHEAD: Final = timedelta(days=1)
+"""A read of so long after now is at fault itself. Days are made for longer ahead: where one is missing, we are."""
+
 _JSON: Final = msgspec.json.Encoder()
 _UNSAID: Final = (None, None)
 
@@ -90,18 +112,20 @@ _ORDER: Final = itemgetter(1, 2, 0)
 
 def rows(sightings: Sequence[Sighting]) -> list[Row]:
     """Return the row of each sighting, in order. Raises Unfit if the table would refuse one."""
-    return [_row(sighting) for sighting in sightings]
+    return [_row(sighting, _LAST) for sighting in sightings]
 
 
 def kept(rules: OwnerRules, now: datetime, sightings: Sequence[Sighting]) -> list[Row | None]:
     """Return the row of each sighting, in order; None for one that is past its owner's days by now.
 
-    It was not when it was enriched: it has waited since, and its day may be gone. Raises Unfit as `rows` does.
+    It was not when it was enriched: it has waited since, and its day may be gone. Raises Unfit as `rows` does, and for
+    one that is `AHEAD` of now: it has no day.
     """
-    cutoffs = Cutoffs(rules, now)
+    cutoffs, latest = Cutoffs(rules, now), now + AHEAD
+    made = [_row(sighting, latest) for sighting in sightings]
     return [
         row if sighting.captured_at > cutoffs.of(sighting.owner) else None
-        for sighting, row in zip(sightings, rows(sightings), strict=True)
+        for sighting, row in zip(sightings, made, strict=True)
     ]
 
 
@@ -132,36 +156,39 @@ def ordered(batch: Iterable[Row]) -> list[Row]:
     return sorted(batch, key=_ORDER)
 
 
-def _row(s: Sighting) -> Row:
+def _row(s: Sighting, latest: datetime) -> Row:
     raw = s.plate_raw
-    if raw is not None and (len(raw) > MAX_RAW_PLATE_LENGTH or "\0" in raw):
-        raise Unfit("plate_raw is too long, or holds a zero byte")
+    if raw is not None and len(raw) > MAX_RAW_PLATE_LENGTH:
+        raise Unfit("plate_raw is too long")
     make = _UNSAID if s.make is None else _trait("make", s.make)
     model = _UNSAID if s.model is None else _trait("model", s.model)
     colour = _UNSAID if s.colour is None else _trait("colour", s.colour)
     body = _UNSAID if s.body is None else _trait("body", s.body)
     candidates = _JSON.encode(s.candidates) if s.candidates else None
-    if candidates is not None and len(candidates) > _MAX_CANDIDATES_BYTES:
-        raise Unfit("candidates are too long")
-    _check(s)
-    position = s.position
-    return _made(
+    _check(s, latest)
+    key, plate, owner, region, camera_id, timezone = s.plate_key, s.plate, s.owner, s.region, s.camera_id, s.timezone
+    moved, doubts, position = s.superseded_by, ",".join(s.doubts) if s.doubts else None, s.position
+    row = _made(
         Row,
         (
-            s.pass_id, s.captured_at, s.plate_key, s.revision, s.superseded_by, s.plate, s.owner, s.region, s.camera_id,
-            position.latitude, position.longitude, s.timezone, s.clock_uncertainty_s, s.skew_s, s.received_at,
+            s.pass_id, s.captured_at, key, s.revision, moved, plate, owner, region, camera_id,
+            position.latitude, position.longitude, timezone, s.clock_uncertainty_s, s.skew_s, s.received_at,
             raw, s.plate_confidence, s.region_confidence, candidates,
-            *make, *model, *colour, *body, s.heading_deg, s.lane, ",".join(s.doubts) if s.doubts else None,
-            s.normaliser_version, _said(s), bytes.fromhex(s.crop.sha256) if s.crop is not None else None,
+            *make, *model, *colour, *body, s.heading_deg, s.lane, doubts,
+            s.normaliser_version, _said(s), _digest(s.crop) if s.crop is not None else None,
         ),
     )  # fmt: skip
+    named = f"{key}{moved or ''}{plate or ''}{owner}{region or ''}{camera_id}{timezone}{doubts or ''}"
+    if len(named) > _SHORT or (candidates is not None and len(candidates) > _SMALL):
+        _check_size(row, candidates)
+    return row
 
 
 _made: Final = tuple.__new__
 """Makes a Row of a tuple. `Row(…)` takes 33 arguments apart first, which is a tenth of all the time here."""
 
 
-def _check(s: Sighting) -> None:
+def _check(s: Sighting, latest: datetime) -> None:
     """Raise Unfit for a number or a time that the table would refuse. NaN compares as false with everything."""
     if (share := s.plate_confidence) is not None and not 0 <= share <= 1:
         raise Unfit("plate_confidence is out of range")
@@ -169,24 +196,44 @@ def _check(s: Sighting) -> None:
         raise Unfit("region_confidence is out of range")
     if (heading := s.heading_deg) is not None and not 0 <= heading <= 360:
         raise Unfit("heading_deg is out of range")
-    if (lane := s.lane) is not None and not 0 <= lane <= _MAX_LANE:
+    if (lane := s.lane) is not None and not 0 <= lane <= _MAX_SMALLINT:
         raise Unfit("lane is out of range")
-    if not 0 <= s.revision <= _MAX_REVISION:
+    if not 0 <= s.revision <= _MAX_INTEGER:
         raise Unfit("revision is out of range")
-    if s.crop is not None and not _SHA256.fullmatch(s.crop.sha256):
+    if not 0 <= s.normaliser_version <= _MAX_SMALLINT:
+        raise Unfit("normaliser_version is out of range")
+    if not -_MAX_REAL <= s.clock_uncertainty_s <= _MAX_REAL:
+        raise Unfit("clock_uncertainty_s is out of range")
+    try:
+        if not (_FIRST <= s.captured_at <= latest and _FIRST <= s.received_at <= _LAST):
+            raise Unfit("a time is out of range")
+    except TypeError:
+        raise Unfit("a time without its offset") from None
+
+
+def _digest(crop: Crop) -> bytes:
+    if not _SHA256.fullmatch(crop.sha256):
         raise Unfit("crop is no SHA-256")
-    if s.captured_at.tzinfo is None or s.received_at.tzinfo is None:
-        raise Unfit("a time without its offset")
+    return bytes.fromhex(crop.sha256)
+
+
+def _check_size(row: Row, candidates: bytes | None) -> None:
+    """Raise Unfit for texts that the index of the key would not take."""
+    if candidates is not None and len(candidates) > _MAX_CANDIDATES_BYTES:
+        raise Unfit("candidates are too long")
+    texts = [one.encode() if isinstance(one, str) else one for one in row if isinstance(one, str | bytes)]
+    if sum(map(len, texts)) > _MAX_INDEXED_BYTES:
+        raise Unfit("its texts are too long together")
 
 
 def _trait(name: str, trait: Trait) -> tuple[str, float | None]:
     """Return the word and its confidence. Raises Unfit for words that the table would refuse."""
     word, said, confidence = trait.value, trait.said, trait.confidence
-    if len(word) > MAX_WORD_LENGTH or "\0" in word:
-        raise Unfit(f"{name} is too long, or holds a zero byte")
+    if len(word) > MAX_WORD_LENGTH:
+        raise Unfit(f"{name} is too long")
     if said is not None:
-        if len(said) > MAX_WORD_LENGTH or "\0" in said:
-            raise Unfit(f"{name} is too long, or holds a zero byte")
+        if len(said) > MAX_WORD_LENGTH:
+            raise Unfit(f"{name} is too long")
         if len(said) * 4 > MAX_SAID_BYTES and len(said.encode()) > MAX_SAID_BYTES:
             raise Unfit(f"{name} was said in too many bytes")
     if confidence is not None and not 0 <= confidence <= 1:
@@ -201,4 +248,7 @@ def _said(s: Sighting) -> bytes | None:
     body = None if s.body is None else s.body.said
     if make is None and model is None and colour is None and body is None:
         return None
-    return _JSON.encode(Said(make=make, model=model, colour=colour, body=body))
+    words = _JSON.encode(Said(make=make, model=model, colour=colour, body=body))
+    if len(words) > _MAX_SAID_OBJECT_BYTES:
+        raise Unfit("what was said is too long")
+    return words

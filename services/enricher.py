@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from ingest import deadletter, processors
@@ -60,7 +59,7 @@ def build(
         ),
         Work(
             name=NAME,
-            decode=partial(wire.decode, shape=Detection),
+            decode=wire.reader(Detection),
             function=function,
             form=sighting_record,
             memory=Voting(settings.pass_window_s),

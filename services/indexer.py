@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from ingest import deadletter, processors
@@ -48,7 +47,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting
             lost=observer.expired,
             committed_only=True,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Sighting), function=of_now, form=as_it_is),
+        Work(name=NAME, decode=wire.reader(Sighting), function=of_now, form=as_it_is),
         index,
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher, index),

@@ -7,7 +7,6 @@ hot lists yet, so nothing is wanted and every read is discarded unmatched.
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 import structlog
@@ -67,7 +66,7 @@ def build(
             commit_timeout_s=settings.outage_limit_s,
             lost=lost,
         ),
-        Work(name=NAME, decode=partial(wire.decode, shape=Detection), function=function, form=as_it_is),
+        Work(name=NAME, decode=wire.reader(Detection), function=function, form=as_it_is),
         nowhere,
         nowhere,
         limits=Limits(outage_s=settings.outage_limit_s),

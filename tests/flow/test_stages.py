@@ -1,6 +1,7 @@
 """From a detection in the stream to a row of the index, on Apache Kafka and PostgreSQL."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,17 @@ async def test_what_cannot_be_used_is_a_dead_letter(flow: Flow) -> None:
     written = b"".join(value for key, value in letters + sightings if key != b"ABC")
     assert b"planted" not in written
     assert str(expired.event_id).encode() not in written
+
+
+async def test_what_the_index_could_not_hold_is_a_dead_letter_and_costs_no_other(flow: Flow) -> None:
+    no_text = [flow.sighting(number, **{name: "A\0"}) for number, name in enumerate(("region", "owner", "timezone"))]
+    no_number = [flow.sighting(3, normaliser_version=2**15), flow.sighting(4, clock_uncertainty_s=1e39)]
+    no_time = [flow.sighting(5, captured_at=datetime.now(UTC) + timedelta(days=9))]
+    good = [flow.sighting(number) for number in (6, 7)]
+    await stages.put_sightings(flow.publisher, [good[0], *no_text, *no_number, *no_time, good[1]])
+    assert {row["pass_id"] for row in await flow.indexed()} == {one.pass_id for one in good}
+    found = await stages.letters(flow.dead_letters, "indexer")
+    assert Counter(letter.reason for letter in found) == {"undecodable": 3, "poisoned": 3}
 
 
 async def test_a_camera_that_is_registered_late_is_waited_for(flow: Flow) -> None:

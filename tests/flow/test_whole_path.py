@@ -206,8 +206,8 @@ async def test_a_group_of_years_ago_is_dropped_and_counted_and_leaves_nothing(pa
 
 async def test_a_row_that_the_database_refuses_ends_the_indexer_and_is_quoted_nowhere(path: Journey) -> None:
     plate = "XQ7O41"
-    ahead = datetime.now(UTC) + timedelta(days=9)
-    await stages.put_sightings(path.publisher, [sighting(plate=plate, captured_at=ahead, plate_raw="xq7 o41")])
+    dayless = datetime.now(UTC) - timedelta(days=9)
+    await stages.put_sightings(path.publisher, [sighting(plate=plate, captured_at=dayless, plate_raw="xq7 o41")])
     indexer = next(child for child in path.children if child.name == "indexer")
 
     async def ended() -> bool:

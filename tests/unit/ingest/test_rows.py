@@ -1,13 +1,13 @@
 """Rows of the index are checked before a whole batch could fail on one."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from ingest.adapters import sql
-from ingest.rows import COLUMNS, Row, Unfit, kept, newest, ordered, rows
+from ingest.rows import AHEAD, COLUMNS, Row, Unfit, kept, newest, ordered, rows
 from schemas import tables
 from schemas.detections import Candidate, Crop
 from schemas.owners import Grant, OwnerRules
@@ -52,22 +52,27 @@ def test_a_row_says_what_the_sighting_says() -> None:
     "changes",
     [
         {"plate_raw": "x" * 33},
-        {"plate_raw": "AB\0C"},
         {"make": Trait(value="m" * 41)},
         {"candidates": (Candidate(plate="x" * 2000, confidence=0.5),)},
         {"crop": Crop(sha256="5e" * 31)},
         {"crop": Crop(sha256="5E" * 32)},
-        {"make": Trait(value="bmw", said="B\0MW")},
         {"model": Trait(value="x3", said="x" * 41)},
         {"model": Trait(value="x3", said="🚗" * 17)},
         {"body": Trait(value="suv", confidence=1.5)},
         {"plate_confidence": float("nan")},
         {"region_confidence": -0.1},
+        {name: Trait(value="other", said="\x01" * 40) for name in ("make", "colour", "body")},
         {"lane": 40_000},
+        {"normaliser_version": 40_000},
+        {"clock_uncertainty_s": 1e39},
+        {"owner": "o" * 2400},
+        {"plate_raw": "Ж" * 32, "camera_id": "🚗" * 600},
         {"revision": -1},
         {"revision": 2**31},
         {"heading_deg": 1e300},
         {"captured_at": NOW.replace(tzinfo=None)},
+        {"received_at": NOW.replace(tzinfo=None)},
+        {"received_at": datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))},
     ],
 )
 def test_what_the_table_would_refuse_is_refused_without_being_quoted(changes: dict[str, Any]) -> None:
@@ -87,6 +92,14 @@ def test_a_sighting_past_its_owners_days_by_now_makes_no_row() -> None:
     assert kept(rules, NOW, items) == [None, *rows(items[1:])]
     with pytest.raises(Unfit):
         kept(rules, NOW, [*items, sighting(revision=-1)])
+
+
+def test_a_sighting_from_the_future_is_set_aside() -> None:
+    edge = NOW + AHEAD
+    items = [sighting(0, captured_at=edge), sighting(1, captured_at=edge + timedelta(microseconds=1))]
+    assert kept(OwnerRules(), NOW, items[:1]) == rows(items[:1])
+    with pytest.raises(Unfit):
+        kept(OwnerRules(), NOW, items)
 
 
 def test_of_one_key_the_highest_revision_is_kept() -> None:

@@ -45,6 +45,18 @@ def test_the_same_version_is_taken_however_it_is_written(same: bytes) -> None:
     assert wire.decode(same, Detection) == detection(1)
 
 
+@pytest.mark.parametrize("text", ["\0", "AB\0C", "\\\0", '\\\\\\"\0'])
+def test_a_text_with_a_zero_byte_is_refused(text: str) -> None:
+    for changes in ({"plate_raw": text}, {"camera_id": text}, {"owner": text}):
+        with pytest.raises(wire.Undecodable):
+            wire.decode(wire.encode(detection(1, **changes)), Detection)
+
+
+@pytest.mark.parametrize("text", ["u0000", "\\u0000", "\\\\u0000", "\\u00000", "\u0001"])
+def test_a_text_that_only_looks_like_one_with_a_zero_byte_is_taken(text: str) -> None:
+    assert wire.decode(wire.encode(detection(1, plate_raw=text)), Detection) == detection(1, plate_raw=text)
+
+
 @given(st.dictionaries(st.sampled_from(["v", "x", "\\v"]), st.integers(0, 3) | st.just("v"), max_size=3))
 def test_any_other_members_are_taken_as_a_reader_without_a_short_cut_takes_them(more: dict[str, int | str]) -> None:
     message = MESSAGE[:-1] + b"," + msgspec.json.encode(more)[1:] if more else MESSAGE

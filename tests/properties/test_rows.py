@@ -1,0 +1,189 @@
+"""Whatever the topic `sightings` holds: it is set aside with a reason, or PostgreSQL takes its row."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ingest.adapters.postgres import SightingIndex
+from ingest.retention import wanted
+from ingest.rows import COLUMNS, Unfit, kept
+from schemas import tables, wire
+from schemas.owners import OwnerRules
+from schemas.sightings import Sighting
+from tests.support.database import Database
+from tests.support.detections import NOW, sighting
+from tests.support.stages import make_days
+
+RULES = OwnerRules()
+PLAIN: dict[str, Any] = msgspec.json.decode(wire.encode(sighting(plate_raw="ABC0000")))
+
+alphabets = st.sampled_from(["\0A", "A", "\x01\x7f", '"\\', "Ж", "車", "🚗", "aB3%xQ~_9z!K&", "\ue000\uffff\U0010ffff"])
+texts = st.one_of(
+    st.text(max_size=70),
+    st.tuples(alphabets, st.integers(0, 3000)).map(lambda of: (of[0] * of[1])[: of[1]]),
+    st.tuples(st.randoms(use_true_random=False), st.integers(0, 700)).map(
+        lambda of: "".join(
+            chr(of[0].choice([0x21, 0x400, 0x4E00, 0x1F300]) + of[0].randrange(90)) for _ in range(of[1])
+        )
+    ),
+)
+bounds = st.sampled_from([0, 2**7, 2**15, 2**16, 2**31, 2**32, 2**63, 2**64, 10**30])
+integers = st.one_of(
+    st.integers(),
+    st.tuples(bounds, st.integers(-1, 1), st.sampled_from([-1, 1])).map(lambda of: of[2] * (of[0] + of[1])),
+)
+floats = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(0, 1),
+    st.sampled_from([3.4028234e38, 3.4028236e38, -3.4028236e38, 1e-46, 5e-324, 1.7976931348623157e308, 0, 10**300]),
+)
+times = st.one_of(
+    st.timedeltas(timedelta(days=-40), timedelta(days=5)).map(lambda apart: (NOW + apart).isoformat()),
+    st.sampled_from(["", "Z", "+14:00", "-12:00", "+23:59"]).flatmap(
+        lambda offset: st.datetimes().map(lambda at: at.isoformat() + offset)
+    ),
+    st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-12:00", "9999-12-31T23:59:59.999999Z"]),
+)
+traits = st.none() | st.fixed_dictionaries(
+    {"value": texts | st.text(min_size=40, max_size=40)},
+    optional={"confidence": floats | st.none(), "code": texts, "said": texts | st.text(max_size=40) | st.none()},
+)
+candidates = st.lists(
+    st.fixed_dictionaries({"plate": texts | st.text(max_size=32), "confidence": floats | st.floats(0, 1)}), max_size=11
+)
+words = st.sampled_from(["low_confidence", "attributes_disagree", "clock_skew", "position_disagrees", "arrival_time"])
+FIELDS = {
+    "pass_id": st.uuids().map(str),
+    "revision": integers,
+    "captured_at": times,
+    "received_at": times,
+    "plate": texts | st.none(),
+    "plate_key": texts,
+    "plate_raw": texts | st.text(max_size=32) | st.none(),
+    "plate_confidence": floats | st.none(),
+    "candidates": candidates,
+    "region": texts | st.none(),
+    "region_confidence": floats | st.none(),
+    "camera_id": texts,
+    "owner": texts,
+    "position": st.fixed_dictionaries({"latitude": floats, "longitude": floats}),
+    "timezone": texts,
+    "clock_uncertainty_s": floats,
+    "skew_s": floats,
+    "make": traits,
+    "model": traits,
+    "colour": traits,
+    "body": traits,
+    "heading_deg": floats | st.none(),
+    "lane": integers | st.none(),
+    "doubts": st.lists(words, max_size=5) | st.lists(words, min_size=500, max_size=501),
+    "normaliser_version": integers,
+    "superseded_by": texts | st.none(),
+    "crop": st.none() | st.fixed_dictionaries({"sha256": texts | st.binary(min_size=31, max_size=33).map(bytes.hex)}),
+}
+odd = st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: FIELDS[name] for name in names})
+)
+FULL: dict[str, Any] = {
+    "candidates": [{"plate": "🚗" * 32, "confidence": 0.123456789} for _ in range(10)],
+    **{name: {"value": "車" * 40, "said": "車" * 21} for name in ("make", "model", "colour", "body")},
+}
+
+
+class Index:
+    """The index, and a loop to write to it in."""
+
+    def __init__(self, database: Database) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.sink = SightingIndex(database.url("platetrail_ingest"))
+        self.taken = 0
+        self.loop.run_until_complete(make_days(database, wanted(NOW, RULES.longest_days())))
+
+    def fate(self, said: dict[str, Any]) -> str:
+        """Return what becomes of a message. Raises if the index refuses what should have been set aside."""
+        try:
+            found = wire.decode(b'{"v":1,' + msgspec.json.encode(said)[1:], Sighting)
+            [row] = kept(RULES, NOW, [found])
+        except wire.Undecodable:
+            return "undecodable"
+        except Unfit:
+            return "unfit"
+        if row is None:
+            return "expired"
+        self.loop.run_until_complete(self.sink.write([row]))
+        self.taken += 1
+        return "written"
+
+
+@pytest.fixture(scope="module")
+def index(database: Database) -> Iterator[Index]:
+    index = Index(database)
+    yield index
+    index.loop.run_until_complete(index.sink.stop())
+    index.loop.close()
+
+
+def test_every_field_that_becomes_a_column_is_made_odd() -> None:
+    assert set(FIELDS) == set(Sighting.__struct_fields__)
+    not_alone = {
+        "latitude",
+        "longitude",
+        "said",
+        *(f"{name}_confidence" for name in ("make", "model", "colour", "body")),
+    }
+    assert set(COLUMNS) - not_alone <= set(FIELDS)
+    assert set(COLUMNS) == set(tables.SIGHTING.c.keys())
+
+
+@settings(max_examples=400, deadline=None)
+@given(changes=odd, number=st.integers(0, 9))
+@example(changes=FULL, number=0)
+def test_it_is_set_aside_or_written(index: Index, changes: dict[str, Any], number: int) -> None:
+    index.fate({**PLAIN, "pass_id": str(uuid.UUID(int=number)), **changes})
+
+
+@pytest.mark.parametrize("name", ["region", "owner", "timezone", "camera_id", "plate_key", "superseded_by", "plate"])
+def test_no_text_with_a_zero_byte_is_read(index: Index, name: str) -> None:
+    assert index.fate({**PLAIN, name: "A\0B"}) == "undecodable"
+    assert index.fate({**PLAIN, name: "A\\u0000B"}) == "written"
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "over"),
+    [
+        ("normaliser_version", 2**15 - 1, 2**15),
+        ("normaliser_version", 0, -1),
+        ("lane", 2**15 - 1, 2**15),
+        ("revision", 2**31 - 1, 2**31),
+        ("clock_uncertainty_s", 3.4e38, 3.41e38),
+        ("captured_at", (NOW + timedelta(days=1)).isoformat(), (NOW + timedelta(days=1, seconds=1)).isoformat()),
+        ("received_at", "0001-01-02T00:00:00Z", "0001-01-01T00:00:00+14:00"),
+        ("received_at", "9999-12-30T00:00:00Z", "9999-12-31T23:59:59-12:00"),
+    ],
+)
+def test_the_last_that_the_table_takes_is_written_and_no_further(index: Index, name: str, most: Any, over: Any) -> None:
+    assert index.fate({**PLAIN, name: most}) == "written"
+    assert index.fate({**PLAIN, name: over}) == "unfit"
+
+
+def test_names_may_be_as_long_as_the_registry_takes_them(index: Index) -> None:
+    """Beside ten candidates and four words, as long as those may be in an alphabet of two bytes a letter."""
+    said = {
+        "camera_id": "c" * 63,
+        "owner": "o" * 63,
+        "timezone": "America/Argentina/ComodRivadavia",
+        "plate_raw": "Ж" * 32,
+        "candidates": [{"plate": "Ж" * 32, "confidence": 0.12345} for _ in range(10)],
+        **{
+            name: {"value": "w" * 20, "confidence": 0.5, "said": "Ж" * 32}
+            for name in ("make", "model", "colour", "body")
+        },
+    }
+    assert index.fate({**PLAIN, **said}) == "written"
