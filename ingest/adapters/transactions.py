@@ -3,17 +3,26 @@
 Each source partition has a transactional id of its own: whoever is given the partition makes a producer with that id,
 and from then on the broker refuses whoever had it before, even one that was frozen in the middle of a write. An id for
 each worker would not do that: no generation of the group goes with the offsets.
+
+A broker may leave a transaction without an end, though it calls it over: one that is killed before it has written
+the end into the partitions takes those that have no leader yet, as it starts again, for deleted ones, and passes them
+over (seen with Kafka 4.3.1, where all replicas of a partition were away at once). The end of the next transaction
+would then count for both, while the offsets are those of before. So offsets go into a transaction first of all: if
+they have no end when a partition is taken, nothing of their transaction has, and it is undone.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from ingest.adapters.broker import Broker
 from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting, records, traced
+from ingest.adapters.unsettled import unsettled
 from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable
 from ingest.ports import Place
 from schemas import topics
@@ -22,8 +31,18 @@ from schemas.deadletters import DeadLetter
 LONGEST_S: Final = 900.0
 """The longest that a broker lets a transaction stay open (`transaction.max.timeout.ms`, unless set otherwise)."""
 
+NO_END: Final = "the broker calls it over, and has written its end nowhere: what belongs to it is done again"
+
+SETTLED_S: Final = 5.0
+"""How long the broker may take to write an end that it calls written."""
+
+_LOG: Final = structlog.get_logger()
+
 Write = tuple[str, Sequence[Record]]
 """A topic, and the records to write to it."""
+
+UNDONE: Final = b"undone"
+"""What a record says that nobody will read."""
 
 _FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
 
@@ -64,8 +83,31 @@ class Transactions:
         """
         await self.stop()
         made = {place: self._producer(place) for place in places}
-        await asyncio.gather(*(producer.start() for producer in made.values()))
         self._producers = made
+        await asyncio.gather(*(producer.start() for producer in made.values()))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for place in await self._without_an_end(places):
+                    _LOG.error("transaction_undone", topic=place[0], partition=place[1], reason=NO_END)
+                    await made[place].undo((self._topic, topics.DEAD_LETTERS), self._group, TopicPartition(*place))
+                if left := await self._without_an_end(places):
+                    raise Unavailable(f"{len(left)} transactions of others have no end yet")
+        except (TimeoutError, KafkaError) as error:
+            raise Unavailable(f"the broker does not say how transactions ended: {type(error).__name__}") from None
+
+    async def _without_an_end(self, places: Collection[Place]) -> set[Place]:
+        """Return the partitions whose offsets belong to a transaction that the broker calls over, and has not ended."""
+        wait_until_s = time.monotonic() + SETTLED_S
+        while True:
+            try:
+                found = await unsettled(self._broker, self._group, places)
+            except KafkaError as error:  # such as: its coordinator is about to be there
+                if not error.retriable:
+                    raise
+            else:
+                if not found or time.monotonic() > wait_until_s:
+                    return found
+            await asyncio.sleep(0.2)
 
     async def write(
         self,
@@ -142,15 +184,30 @@ class _Producer(KafkaPublisher):
         if producer is None:
             raise Unavailable("the publisher is not started")
         await producer.begin_transaction()
+        # Before anything else: see above.
+        await producer.send_offsets_to_transaction(marks, group)
         smaller = False
         for (topic, items), fit, found in zip(writes, places, results, strict=True):
             smaller |= await self._is_refused(producer, topic, items, fit, found)
         if smaller:
             await self._renew(producer)  # which undoes what was begun
             return False
-        await producer.send_offsets_to_transaction(marks, group)
         await producer.commit_transaction()
         return True
+
+    async def undo(self, writes_to: Collection[str], group: str, at: TopicPartition) -> None:
+        """Undo what was left of this id's transactions in topics and offsets, by undoing one that has part in all.
+
+        Raises KafkaError.
+        """
+        producer = self._producer
+        assert producer is not None
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({at: (0, "")}, group)
+        for topic in writes_to:
+            for partition in await producer.partitions_for(topic):
+                await producer.send_and_wait(topic, UNDONE, partition=partition)
+        await producer.abort_transaction()
 
     async def _is_refused(
         self,
