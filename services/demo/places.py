@@ -16,6 +16,6 @@ def state_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the only folder outside the clone: downloads (pip's wheels, Kafka's jars), under the user's cache."""
+    """Return the only folder outside the clone, under the user's cache: downloads, and what Java starts faster with."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "platetrail"

@@ -67,6 +67,10 @@ async def test_kafka_listens_on_loopback_alone(kafka: Kafka) -> None:
     assert _listening(kafka.pid) == {("127.0.0.1", kafka.port), ("127.0.0.1", kafka.controller_port)}
 
 
+def test_kafka_is_started_with_what_an_earlier_start_has_loaded(kafka: Kafka) -> None:
+    assert [one for one in psutil.Process(kafka.pid).memory_maps() if one.path.endswith(".aot")] != []
+
+
 async def test_postgres_keeps_its_rows_through_a_kill_and_a_second_start(tmp_path: Path) -> None:
     cluster = postgres_starter.start(tmp_path / "postgres")
     try:
