@@ -19,33 +19,31 @@ from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.upkeep import see_to
 from ingest.alarm import Standing
-from ingest.errors import Unavailable
-from ingest.inbox import Inbox, keep_reading
+from ingest.inbox import Inbox
 from ingest.lookout import Lookout
 from ingest.receive import Receiver
 from ingest.reporting import Reporting
 from ingest.runner import Limits
+from ingest.side_by_side import read_all
 from ingest.tally import Tallies
 from schemas import metrics, topics
 from services.observe import Families, Measures, at_entrance, listening, run_worker
 from services.settings import Settings, needed
 
 NAME: Final = "inbox"
-DRAIN_S: Final = 30.0
-"""How long the batches at hand may take once it was told to stop."""
 
 
 class Shown:
     """What this process shows of the networks, beside what every worker shows of itself."""
 
-    def __init__(self, networks: Sequence[str], measures: Mapping[str, Measures], collected: CollectorRegistry) -> None:
+    def __init__(self, measures: Mapping[str, Measures], collected: CollectorRegistry) -> None:
         """Begin at nought, for each network."""
         self._measures = measures
         self._items = Counter(*metrics.INBOX_ITEMS, registry=collected)
         self._lost = Counter(*metrics.INBOX_LOST, registry=collected)
         self._unread = Gauge(*metrics.INBOX_UNREAD, registry=collected)
         self._oldest = Gauge(*metrics.INBOX_OLDEST_SECONDS, registry=collected)
-        for network in networks:
+        for network in measures:
             self._lost.labels(network)
 
     def count(self, network: str, status: str, reason: str, number: int) -> None:
@@ -128,7 +126,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     await see_to(settings.broker(), [topics.inbox(network) for network in networks], settings.owner_rules())
     measures = measures_of(networks)
     collected = measures[networks[0]].collected
-    shown = Shown(networks, measures, collected)
+    shown = Shown(measures, collected)
     lookout = Lookout(Inboxes(settings.broker(), networks), shown.stands)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     registry = KafkaRegistry(settings.broker(), timeout_s=settings.publish_timeout_s)
@@ -146,52 +144,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with publisher, registry, reports, reporting, listening(settings, collected, ready):
         inboxes = build(settings, registry, publisher, tallies, shown, measures)
-        await _until(stop, inboxes, lookout, registry, [one.assigned for one in measures.values()])
-
-
-async def _until(
-    stop: asyncio.Event,
-    inboxes: Sequence[Callable[[], Inbox]],
-    lookout: Lookout,
-    registry: KafkaRegistry,
-    joined: Sequence[Callable[[], None]],
-) -> None:
-    """Run inboxes and lookout until `stop` is set or one of them ends; the batches at hand are finished.
-
-    Raises what ended an inbox or the lookout; Unavailable if the registry is no longer followed, since it would go
-    stale without a word.
-    """
-    halt, awaited = asyncio.Event(), set(range(len(inboxes)))
-
-    def ready(number: int) -> None:
-        joined[number]()
-        awaited.discard(number)
-        if not awaited:
-            structlog.get_logger().info("ready", networks=len(inboxes))
-
-    running = {
-        asyncio.create_task(keep_reading(make, halt, partial(ready, number))) for number, make in enumerate(inboxes)
-    }
-    beside = {asyncio.create_task(lookout.run()), asyncio.create_task(_wait(stop))}
-    try:
-        await asyncio.wait({*running, *beside, registry.following}, return_when=asyncio.FIRST_COMPLETED)
-        failed = [task for task in (*running, *beside, registry.following) if task.done() and task.exception()]
-    finally:
-        halt.set()
-        _, unfinished = await asyncio.wait(running, timeout=DRAIN_S)
-        for task in (*unfinished, *beside):
-            task.cancel()
-        await asyncio.wait({*running, *beside})
-    for task in (*failed, *(running - unfinished)):
-        task.result()
-    if unfinished:
-        raise Unavailable("the batches at hand could not be finished; they will be done again")
-    if registry.following.done():
-        raise Unavailable("the camera registry is no longer followed")
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
+        await read_all(stop, inboxes, lookout, registry.following, [one.assigned for one in measures.values()])
 
 
 def main() -> None:

@@ -1,15 +1,11 @@
 """What became of a load: lost, doubled, doubled in the topics, set aside; counted against the load's own list."""
 
-import asyncio
 import contextlib
-import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import health, topics, wire
 from schemas.cameras import Camera
@@ -17,9 +13,10 @@ from schemas.deadletters import DeadLetter
 from schemas.detections import Detection
 from schemas.health import CameraReport
 from schemas.sightings import Sighting
-from tests.faults import counting
+from tests.faults import counting, reading
 from tests.faults.load import EPHEMERAL, STRAGGLING_S, Load
 from tests.faults.passes import Pass, by_event
+from tests.faults.reading import Marks
 from tests.faults.system import READS_OF, System
 from tests.support.wait import until_async
 
@@ -30,8 +27,6 @@ ROWS: Final = """
 select pass_id, camera_id, plate, revision from reads.sighting
 where superseded_by is null and captured_at >= $1 and camera_id like 'faults-%'
 """
-
-Marks = dict[TopicPartition, int]
 
 
 @dataclass
@@ -72,7 +67,7 @@ class Before:
 async def before(system: System) -> Before:
     """Return how things stand before a load."""
     await counting.begin_anew(system)
-    marks = await ends(system, _parts(*COUNTED))
+    marks = await reading.ends(system, reading.parts(*COUNTED))
     return Before(marks, await accepted(system), await _revisions(system), system.broker_kills)
 
 
@@ -96,13 +91,7 @@ async def lag(system: System, kind: str) -> int:
     """Return how many messages a kind of process has not worked off; -1 if the broker does not say."""
     try:
         committed = await system.committed(kind)
-        consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
-        await consumer.start()
-        try:
-            parts = _parts(*READS_OF[kind])
-            ends, starts = await consumer.end_offsets(parts), await consumer.beginning_offsets(parts)
-        finally:
-            await consumer.stop()
+        starts, ends = await reading.bounds(system, reading.parts(*READS_OF[kind]))
     except (OSError, TimeoutError, RuntimeError):  # KafkaError is a RuntimeError
         return -1
     return sum(max(0, end - committed.get((at.topic, at.partition), starts[at])) for at, end in ends.items())
@@ -257,43 +246,13 @@ async def read(system: System, marks: Marks) -> tuple[dict[str, list[tuple[bytes
 
     AssertionError if the broker is too slow about it, or a transaction does not end.
     """
-    until = await ends(system, marks)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=system.kafka.bootstrap,
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-    )
-    await consumer.start()
     found: dict[str, list[tuple[bytes, bytes]]] = {name: [] for name in COUNTED}
     written_at: defaultdict[uuid.UUID, list[int]] = defaultdict(list)
-    try:
-        consumer.assign(list(marks))
-        for at, mark in marks.items():
-            consumer.seek(at, mark)
-        limit_s = time.monotonic() + DRAIN_S
-        while any([await consumer.position(at) < until[at] for at in marks]):
-            assert time.monotonic() < limit_s, f"the topics could not be read within {DRAIN_S:.0f} s"
-            for at, some in (await consumer.getmany(timeout_ms=200)).items():
-                found[at.topic] += [(record.key, record.value) for record in some if record.value is not None]
-                for record in some if at.topic == topics.DETECTIONS else ():
-                    with contextlib.suppress(wire.Undecodable):
-                        written_at[wire.decode(record.value, Detection).event_id].append(record.timestamp)
-            await asyncio.sleep(0)
-    finally:
-        await consumer.stop()
+    async for record in reading.committed(system, marks, await reading.ends(system, marks)):
+        if record.value is None:
+            continue
+        found[record.topic].append((record.key or b"", record.value))
+        if record.topic == topics.DETECTIONS:
+            with contextlib.suppress(wire.Undecodable):
+                written_at[wire.decode(record.value, Detection).event_id].append(record.timestamp)
     return found, written_at
-
-
-async def ends(system: System, parts: Iterable[TopicPartition]) -> Marks:
-    """Return where partitions end, whether that is committed or not."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
-    await consumer.start()
-    try:
-        return dict(await consumer.end_offsets(list(parts)))
-    finally:
-        await consumer.stop()
-
-
-def _parts(*names: str) -> list[TopicPartition]:
-    return [TopicPartition(name, number) for name in names for number in range(topics.load(name).partitions)]

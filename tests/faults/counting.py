@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import httpx
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas import metrics, topics, wire
 from schemas.deadletters import DeadLetter
+from tests.faults import reading
 from tests.faults.system import Place, Running, System
 from tests.support.wait import until_async
 
 PLACES: Final = [(topics.DEAD_LETTERS, number) for number in range(topics.load(topics.DEAD_LETTERS).partitions)]
-PARTS: Final = [TopicPartition(*place) for place in PLACES]
+PARTS: Final = reading.parts(topics.DEAD_LETTERS)
 
 Kind = tuple[str, str]
 """Who set a letter aside, and why."""
@@ -133,25 +133,11 @@ async def seen(one: Running) -> Counter[Kind]:
 
 async def letters(system: System, since: Mapping[Place, int]) -> list[Letter]:
     """Return the committed records of the topic from some offsets on."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=system.kafka.bootstrap,
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-    )
-    await consumer.start()
-    found: list[Letter] = []
-    try:
-        consumer.assign(PARTS)
-        for at in PARTS:
-            consumer.seek(at, since.get((at.topic, at.partition), 0))
-        ends = await consumer.end_offsets(PARTS)
-        while any([await consumer.position(at) < ends[at] for at in PARTS]):
-            for at, some in (await consumer.getmany(timeout_ms=200)).items():
-                found += [Letter((at.topic, at.partition), one.offset, _kind(one.value)) for one in some]
-    finally:
-        await consumer.stop()
-    return found
+    marks = {at: since.get((at.topic, at.partition), 0) for at in PARTS}
+    return [
+        Letter((one.topic, one.partition), one.offset, _kind(one.value))
+        async for one in reading.committed(system, marks)
+    ]
 
 
 def _kind(value: bytes | None) -> Kind | None:
@@ -163,9 +149,4 @@ def _kind(value: bytes | None) -> Kind | None:
 
 
 async def _ends(system: System) -> dict[Place, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.bootstrap, group_id=None)
-    await consumer.start()
-    try:
-        return {(at.topic, at.partition): end for at, end in (await consumer.end_offsets(PARTS)).items()}
-    finally:
-        await consumer.stop()
+    return {(at.topic, at.partition): end for at, end in (await reading.ends(system, PARTS)).items()}

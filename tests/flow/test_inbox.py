@@ -439,7 +439,7 @@ async def test_three_minutes_unread_are_an_alarm(secured: Secured, capsys: pytes
     now = datetime.now(UTC)
     clock: list[Callable[[], datetime]] = [lambda: now]
     measures = measures_of([network])
-    shown, collected = Shown([network], measures, measures[network].collected), measures[network].collected
+    shown, collected = Shown(measures, measures[network].collected), measures[network].collected
     inboxes = Inboxes(secured.admin, [network])
     lookout = Lookout(inboxes, shown.stands, clock=lambda: clock[0]())
     await inboxes.start()
