@@ -3,16 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
 from ingest.errors import Unavailable
 from ingest.inbox import Inbox, keep_reading
 from ingest.lookout import Lookout
-
-DRAIN_S: Final = 30.0
-"""How long the batches at hand may take once it was told to stop."""
 
 
 async def read_all(
@@ -21,12 +17,14 @@ async def read_all(
     lookout: Lookout,
     following: "asyncio.Task[None]",
     joined: Sequence[Callable[[], None]],
+    *,
+    drain_s: float,
 ) -> None:
     """Run inboxes and lookout until `stop` is set or one of them ends; the batches at hand are finished.
 
     `following` ends when the registry of cameras is no longer followed; `joined` are called when the inbox of their
     place reads. Raises what ended an inbox or the lookout; Unavailable if the registry is no longer followed, since it
-    would go stale without a word, or if the batches at hand take more than `DRAIN_S` seconds.
+    would go stale without a word, or if the batches at hand take more than `drain_s` seconds.
     """
     halt, awaited = asyncio.Event(), set(range(len(inboxes)))
 
@@ -45,14 +43,14 @@ async def read_all(
         failed = [task for task in (*running, *beside, following) if task.done() and task.exception()]
     finally:
         halt.set()
-        _, unfinished = await asyncio.wait(running, timeout=DRAIN_S)
+        _, unfinished = await asyncio.wait(running, timeout=drain_s)
         for task in (*unfinished, *beside):
             task.cancel()
         await asyncio.wait({*running, *beside})
     for task in (*failed, *(running - unfinished)):
         task.result()
     if unfinished:
-        raise Unavailable("the batches at hand could not be finished; they will be done again")
+        raise Unavailable(f"the batches at hand could not be finished in {drain_s:g} s; they will be done again")
     if following.done():
         raise Unavailable("the camera registry is no longer followed")
 

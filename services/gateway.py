@@ -1,10 +1,9 @@
 """The gateway: detections from cameras onto the stream. Run it as `python -m services.gateway`."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
@@ -32,6 +31,7 @@ from schemas.health import REFUSALS
 from services import docs_page
 from services.observe import (
     NO_TELEMETRY,
+    end_failed,
     exception_names,
     install_health,
     install_metrics,
@@ -165,7 +165,7 @@ def _lifespan(
     parts: Sequence[AbstractAsyncContextManager[object]], registry: KafkaRegistry, forgetting: _Forgetting
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log = structlog.get_logger()
         async with AsyncExitStack() as stack:
             try:
@@ -176,18 +176,16 @@ def _lifespan(
                 raise
             log.info("registry", cameras=len(registry))
             await forgetting.ask()
-            registry.following.add_done_callback(_end_if_it_failed)
+            registry.following.add_done_callback(partial(_end_if_it_failed, app))
             yield
 
     return lifespan
 
 
-def _end_if_it_failed(following: "asyncio.Task[None]") -> None:
+def _end_if_it_failed(app: FastAPI, following: "asyncio.Task[None]") -> None:
     """End the process when the registry is no longer followed by a fault: it would trust keys that were taken back."""
-    if following.cancelled():
-        return
-    structlog.get_logger().error("the registry is no longer followed", error=exception_names(following.exception()))
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not following.cancelled():
+        end_failed(app, following.exception() or Unavailable("the camera registry is no longer followed"))
 
 
 def _proxy_secret(settings: Settings) -> str | None:

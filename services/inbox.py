@@ -144,7 +144,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with publisher, registry, reports, reporting, listening(settings, collected, ready):
         inboxes = build(settings, registry, publisher, tallies, shown, measures)
-        await read_all(stop, inboxes, lookout, registry.following, [one.assigned for one in measures.values()])
+        joined = [one.assigned for one in measures.values()]
+        await read_all(stop, inboxes, lookout, registry.following, joined, drain_s=settings.drain_s)
 
 
 def main() -> None:

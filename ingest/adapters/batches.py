@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.ending import let_go
 from ingest.adapters.partitions import Idle, Rebalances
 from ingest.adapters.topic_ids import Identity
 from ingest.errors import IngestError, Misconfigured, Unavailable, Unreadable
@@ -34,7 +35,6 @@ from schemas import offsets
 from schemas.offsets import Written
 
 FETCH_WAIT_MS: Final = 500
-STOP_S: Final = 5.0
 
 METADATA_AGE_MS: Final = 30_000
 
@@ -123,13 +123,13 @@ class GroupSource:
         try:
             await consumer.start()
         except KafkaConnectionError as error:
-            await consumer.stop()
+            await let_go(consumer.stop())
             raise self._broker.unreachable(error) from None
         except InvalidSessionTimeoutError:
-            await consumer.stop()
+            await let_go(consumer.stop())
             raise Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S") from None
         except UnknownTopicOrPartitionError:  # after the client has waited for it
-            await consumer.stop()
+            await let_go(consumer.stop())
             raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
 
     async def fetch(self) -> Fetched:
@@ -202,7 +202,7 @@ class GroupSource:
     async def stop(self) -> None:
         """Stop fetching. A static member leaves its group only when its session ends: a restart finds it there."""
         if self._consumer is not None:
-            await _within(STOP_S, self._consumer.stop())
+            await let_go(self._consumer.stop())
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Return how many messages come after those fetched so far: the broker says it with each answer to a fetch."""
@@ -348,16 +348,3 @@ def _cut_off(before: Written, offset: int, start: int) -> Written:
     if before.done is None or start < offset:  # the log ends before the offset: it is another one
         return Written(done=None, topic=before.topic)
     return replace(before, done=max(before.done, start), beginning_gone=True)
-
-
-async def _within(seconds: float, stopping: Any) -> None:
-    """Wait for a client to stop, but not for ever: without a broker it would.
-
-    A client that ended by an error raises that once more when it is stopped. It is known by then, or does not matter.
-    """
-    try:
-        await asyncio.wait_for(stopping, seconds)
-    except TimeoutError:
-        _LOG.warning("left_behind", reason="the broker did not answer at the end")
-    except (KafkaError, OSError, RuntimeError) as error:
-        _LOG.warning("left_behind", reason=f"the client has ended: {type(error).__name__}")

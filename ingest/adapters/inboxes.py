@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.ending import let_go
 from ingest.alarm import Standing
 from ingest.errors import Unavailable
 from schemas import topics
@@ -55,7 +56,7 @@ class Inboxes:
         """Disconnect."""
         for client in (self._consumer, self._admin):
             if client is not None:
-                await (client.stop() if client is self._consumer else client.close())
+                await let_go(client.stop() if client is self._consumer else client.close())
         self._consumer = self._admin = None
 
     async def look(self) -> dict[str, Standing]:

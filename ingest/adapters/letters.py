@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.ending import let_go
 from ingest.adapters.topics import administering, partitions_known_to
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter
@@ -102,7 +103,7 @@ class KafkaLetters:
             consumer = AIOKafkaConsumer(
                 **self._broker.options(), group_id=None, enable_auto_commit=False, isolation_level="read_committed"
             )
-            stack.push_async_callback(consumer.stop)
+            stack.push_async_callback(lambda: let_go(consumer.stop()))
             await consumer.start()
             return _Connection(admin, consumer, stack.pop_all())
 

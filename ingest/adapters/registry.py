@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from ingest.adapters.broker import Broker
 from ingest.adapters.cameras import CameraTable
+from ingest.adapters.ending import let_go
 from ingest.adapters.topic_ids import Identity, MadeAnew
 from ingest.adapters.topics import partitions_of
 from ingest.errors import Unavailable
@@ -106,7 +107,7 @@ class KafkaRegistry:
             await asyncio.wait([self._following])
         for consumer in (self._consumer, self._asking):
             if consumer is not None:
-                await consumer.stop()
+                await let_go(consumer.stop())
         self._consumer = self._asking = None
 
     async def caught_up(self) -> None:

@@ -1,5 +1,6 @@
 """How a process is seen and run: logs that hold no plate, problem answers, metrics, traces, and the HTTP servers."""
 
+from services.observe.http import end_failed as end_failed
 from services.observe.http import run_http as run_http
 from services.observe.listener import CannotListen as CannotListen
 from services.observe.listener import listening as listening

@@ -1,11 +1,13 @@
 """The HTTP server of a service."""
 
 import asyncio
+import contextlib
 import os
+import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -15,7 +17,7 @@ from fastapi import FastAPI
 from services.heads import PROTOCOLS
 from services.observe.logs import configured, tell_failure
 from services.observe.loop import new_loop
-from services.observe.process import collect_seldom
+from services.observe.process import STOPPING, collect_seldom, ending, hear_no_more
 from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
 
@@ -47,7 +49,26 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
         lifespan="on",
     )
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(config, service, unix))
+        code = runner.run(_serve(config, service, app, unix))
+    sys.exit(code)
+
+
+def end_failed(app: FastAPI, error: BaseException) -> None:
+    """End an HTTP service as SIGTERM does, but with 1 and this error in its last line."""
+    app.state.failure = error
+    signal.raise_signal(signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """A server that ends when it is told to, by its own word and not by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Heed signals. Those of uvicorn raise them again at the end, as if the process had been killed."""
+        for name in STOPPING:
+            signal.signal(name, lambda number, frame: self.handle_exit(signal.SIGTERM, frame))
+        yield
+        hear_no_more()
 
 
 def unix_socket(path: Path) -> socket.socket:
@@ -69,14 +90,21 @@ def unix_socket(path: Path) -> socket.socket:
     return bound
 
 
-async def _serve(config: uvicorn.Config, service: str, unix: socket.socket | None) -> None:
-    server = uvicorn.Server(config)
+async def _serve(config: uvicorn.Config, service: str, app: FastAPI, unix: socket.socket | None) -> int:
+    server = _Server(config)
     task = asyncio.create_task(server.serve(None if unix is None else [config.bind_socket(), unix]))
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
+    log = structlog.get_logger()
     if server.started:
         collect_seldom()
-        structlog.get_logger().info("ready", service=service, port=server.servers[0].sockets[0].getsockname()[1])
+        log.info("ready", service=service, port=server.servers[0].sockets[0].getsockname()[1])
     await task
     if not server.started:
-        raise SystemExit(3)
+        return 3
+    failure: BaseException | None = getattr(app.state, "failure", None)
+    if failure is not None:
+        tell_failure(failure)
+        return ending(1)
+    log.info("stopped")
+    return ending(0)

@@ -136,14 +136,14 @@ class Forward(logging.Handler):
         )
 
 
-def tell_failure(error: Exception) -> None:
+def tell_failure(error: BaseException) -> None:
     """Log why a process ends: the text of an error of ours, which holds no values, or the place of another."""
     ours = type(error).__module__.partition(".")[0] in {"schemas", "ingest", "search", "services"}
     more = {"reason": str(error)} if ours else {"where": _place(error)}
     structlog.get_logger().error("failed", error=exception_names(error), **more)
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """Return where an error was raised, innermost last: what can be said of it without its text."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

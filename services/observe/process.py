@@ -24,6 +24,9 @@ YOUNG: Final = 50_000
 COLLECT_S: Final = 600.0
 """How often it looks in a worker. It takes some tenths of a second then, of an enricher that holds a million reads."""
 
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+"""The signals that tell a process to end."""
+
 LET_GO_S: Final = 5.0
 """How long what is left in a process may take to end after the last line of its log."""
 
@@ -62,11 +65,23 @@ def collecting_by_the_clock(every_s: float = COLLECT_S) -> Iterator[None]:
 
 
 def stop_event(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set: a worker's way to learn that it should drain and end."""
+    """Return an event that SIGTERM and SIGINT set: a process's way to learn that it should finish and end."""
     event = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, event.set)
+
+    def told(_: int, __: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it ends already
+            loop.call_soon_threadsafe(event.set)
+
+    # Not the loop's own handlers: they go with the loop, and a second signal would end a process that ends well.
+    for name in STOPPING:
+        signal.signal(name, told)
     return event
+
+
+def hear_no_more() -> None:
+    """Let no further signal change how the process ends; it ends within a stated time."""
+    for name in STOPPING:
+        signal.signal(name, signal.SIG_IGN)
 
 
 def run_worker(service: str, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> NoReturn:
@@ -87,18 +102,19 @@ async def _work(settings: Settings, work: Callable[[Settings, asyncio.Event], Aw
     try:
         with collecting_by_the_clock():
             await work(settings, stop_event(asyncio.get_running_loop()))
-    except Exception as error:  # noqa: BLE001 - the process ends with it
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the process ends with it; nobody cancels it
         tell_failure(error)
-        return _ending(1)
+        return ending(1)
     log.info("stopped")
-    return _ending(0)
+    return ending(0)
 
 
-def _ending(code: int) -> int:
+def ending(code: int) -> int:
     """Return an exit code, and see that the process ends with it, even if a client does not let go of the loop.
 
     The last line of the log was said: what libraries say of tasks that they leave behind must not come after it.
     """
+    hear_no_more()
     logging.disable(logging.CRITICAL)
     timer = threading.Timer(LET_GO_S, os._exit, (code,))
     timer.daemon = True

@@ -1,6 +1,7 @@
 """Workers that are told to end, or cannot go on: within a stated time, with a clear last line and exit code."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from ingest.adapters.kafka import KafkaPublisher
+from schemas import topics
 from services.demo.kafka import Kafka
 from tests.support import stages
 from tests.support.cameras import camera
-from tests.support.database import index_locked
+from tests.support.database import Database, index_locked
 from tests.support.detections import detection
 from tests.support.flow import ENRICHER, Flow, lately
 from tests.support.topics import make_topics
@@ -20,6 +22,8 @@ from tests.support.wait import until, until_async
 DRAIN_S = 2.0
 GONE_S = 4 * (DRAIN_S + 15)
 """Four times what docs/operating.md promises."""
+
+READ = b'{"event_id":"%d","captured_at":"2026-01-01T00:00:00Z","plate":"XQ7O41"}'
 
 
 async def ended(worker: stages.Worker) -> None:
@@ -61,6 +65,80 @@ async def test_a_worker_finishes_what_it_has_and_ends(flow: Flow, tmp_path: Path
     await flow.enriched()
     assert len(await flow.sightings.records()) == 500, "nothing was written that was not committed"
     assert sum((await stages.committed(flow.kafka.bootstrap, ENRICHER)).values()) - done == 500 - written
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["enricher", "indexer", "counting", "matcher", "gateway"])
+async def test_a_process_that_is_told_again_and_again_ends_as_well_as_if_it_were_told_once(
+    flow: Flow, tmp_path: Path, name: str, signalled: signal.Signals
+) -> None:
+    """As by a supervisor that has no patience, and a terminal: to the very end no signal changes how it ends."""
+    worker = stages.Worker(name, flow.settings, tmp_path)
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+
+        def told_and_over() -> bool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signalled)
+            return worker.returncode is not None
+
+        await asyncio.to_thread(until, told_and_over, "it has ended", GONE_S)
+    finally:
+        worker.kill()
+    assert worker.returncode == 0
+    assert worker.lines()[-1]["event"] == "stopped"
+
+
+async def test_an_inbox_that_cannot_finish_its_batch_has_no_more_time_than_others(
+    own_kafka: Kafka, tmp_path: Path
+) -> None:
+    settings = stages.settings(
+        own_kafka.bootstrap, drain_s=DRAIN_S, log_level="debug", networks=["frozen"], batch_records=20
+    )
+    await make_topics(own_kafka.bootstrap)
+    worker = stages.Worker("inbox", settings, tmp_path)
+    try:
+        async with KafkaPublisher(own_kafka.bootstrap, timeout_s=60) as publisher:
+            own, _ = camera("frozen", network="frozen")
+            await stages.put_cameras(publisher, own)
+            await asyncio.to_thread(worker.wait_until_ready)
+            reads = [(b"frozen", READ % number) for number in range(2000)]
+            await publisher.publish(topics.inbox("frozen"), reads)
+            await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it is in the middle")
+            os.kill(own_kafka.pid, signal.SIGSTOP)
+            os.kill(worker.pid, signal.SIGTERM)
+            await ended(worker)
+            os.kill(own_kafka.pid, signal.SIGCONT)
+    finally:
+        worker.kill()
+    assert worker.returncode == 1
+    assert "could not be finished in 2 s" in worker.lines()[-1]["reason"]
+
+
+@pytest.mark.parametrize("name", ["enricher", "gateway", "relay"])
+async def test_a_process_that_has_nothing_in_hand_ends_well_without_a_broker(
+    own_kafka: Kafka, database: Database, tmp_path: Path, name: str
+) -> None:
+    """Its clients, which look for the broker again and again, raise what they like as they are let go of."""
+    settings = stages.settings(own_kafka.bootstrap).model_copy(
+        update={"database_url": database.url("platetrail_relay")}
+    )
+    await make_topics(own_kafka.bootstrap)
+    worker = stages.Worker(name, settings, tmp_path)
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+        if name == "enricher":  # it has learnt what was written, once it has written
+            async with KafkaPublisher(own_kafka.bootstrap, timeout_s=60) as publisher:
+                await stages.put_detections(publisher, [detection(0, **lately(0))])
+            await stages.until_worked_off(own_kafka.bootstrap, ENRICHER)
+        own_kafka.kill()
+        await asyncio.to_thread(until, lambda: "aiokafka.consumer.fetcher" in worker.output(), "it finds no broker")
+        os.kill(worker.pid, signal.SIGTERM)
+        await ended(worker)
+    finally:
+        worker.kill()
+    assert (worker.returncode, worker.lines()[-1]["event"]) == (0, "stopped")
+    assert worker.output().splitlines()[-1].startswith("{"), "nothing comes after it"
 
 
 @pytest.mark.parametrize("transactions", [False, True])
