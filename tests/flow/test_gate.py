@@ -1,6 +1,7 @@
 """What the search role cannot do: read without a record, wider than its record, or later than its record."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -212,3 +213,43 @@ async def test_reads_of_owners_outside_the_scope_are_not_returned(both: Connecti
         asked = question(scope=named)
         entry = await append(search, intent(asked))
         assert await search.fetch(READ, entry, asked.encoded()) == []
+
+
+@pytest.fixture
+def own_database(fresh_database: Callable[[], Database]) -> Database:
+    """A database of one test's own."""
+    return fresh_database()
+
+
+def clocks_changed(forward: bool) -> str:
+    """Return a time zone in which clocks were put forward, or back, at the last midnight (UTC), as POSIX writes it."""
+    today = datetime.now(UTC)
+    days = [f"J{(today + timedelta(days=shift)).replace(year=2001).timetuple().tm_yday}/0" for shift in (-60, 0, 60)]
+    return "AAA0BBB," + ",".join(days[1:] if forward else days[:2])
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_an_owners_days_have_24_hours_also_where_clocks_were_put_forward_or_back(
+    own_database: Database, forward: bool
+) -> None:
+    database = own_database
+    search = await asyncpg.connect(database.url("platetrail_search"))
+    maintain = await asyncpg.connect(database.url("platetrail_maintain"))
+    superuser = await asyncpg.connect(database.superuser_url)
+    try:
+        for hours in (23.5, 24.5):
+            await plant_read(superuser, hours)
+        for connection in (search, maintain):
+            await connection.execute(f"set timezone = '{clocks_changed(forward)}'")
+        now = datetime.now(UTC)
+        a_day = await search.fetchval("select extract(epoch from now() - (now() - interval '1 day')) / 3600")
+        assert a_day == (23 if forward else 25), "a day of the calendar"
+        own = await search.fetchval("select gate.put_scope($1)", scope({OWNER: 1}))
+        asked = question(scope=own.hex(), **{"from": (now - timedelta(days=3)).isoformat()})
+        [row] = await search.fetch(READ, await append(search, intent(asked)), asked.encoded())
+        assert now - row["captured_at"] < timedelta(hours=24)
+        assert await maintain.fetchval("select reads.purge($1, $2)", OWNER, now - timedelta(hours=24)) == 1
+        await refused(maintain.fetchval("select reads.purge($1, $2)", OWNER, now - timedelta(hours=23.9)), "PT403")
+    finally:
+        for connection in (search, maintain, superuser):
+            connection.terminate()

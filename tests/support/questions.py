@@ -54,9 +54,9 @@ def intent(asked: Disclosure) -> Entry:
     )
 
 
-async def plant_read(superuser: Any) -> None:
-    """Put one read of `PLATE` into the index, made an hour ago, and the scope that permits to see it."""
-    captured_at = datetime.now(UTC) - timedelta(hours=1)
+async def plant_read(superuser: Any, hours: float = 1.0) -> None:
+    """Put one read of `PLATE` into the index, made so many hours ago, and the scope that permits to see it."""
+    captured_at = datetime.now(UTC) - timedelta(hours=hours)
     await superuser.execute("select reads.make_day($1)", captured_at.date())
     await superuser.execute("select gate.put_scope($1)", scope())
     await superuser.execute(
