@@ -1,6 +1,7 @@
 """The demo as a user runs it: it agrees with the truth, is shut to the network, keeps secrets, and leaves nothing."""
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -8,6 +9,7 @@ import re
 import signal
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -167,7 +169,7 @@ def test_the_documentation_is_served_by_the_services_themselves(running: DemoRun
         assert httpx.get(f"{url}/openapi.json", trust_env=False).status_code == 200
 
 
-def test_no_plate_user_or_case_is_in_any_log_or_leaf_and_ctrl_c_stops_everything(running: DemoRun) -> None:
+def test_no_plate_user_or_case_is_in_any_log_metric_or_leaf_and_ctrl_c_stops_everything(running: DemoRun) -> None:
     truth = read_truth(running.home / "run" / "truth.jsonl")
     texts = {read.detection.plate for read in truth.reads if read.detection.plate}
     texts |= {vehicle.plate for vehicle in truth.vehicles}
@@ -182,6 +184,11 @@ def test_no_plate_user_or_case_is_in_any_log_or_leaf_and_ctrl_c_stops_everything
     assert leaks.in_texts(leaves, texts, people) == []
     planted = ("planted", f'{{"agency":"{truth.vehicles[0].plate}","kind":"camera"}}'.encode())
     assert len(leaks.in_texts([*leaves, planted], texts, people)) == 1
+    shown = list(_shown(running))
+    assert sum(b"# TYPE platetrail_" in content for _, content in shown) == len(ORDER) - 2, (
+        "all but search and auditing"
+    )
+    assert leaks.in_texts(shown, texts, people) == []
     family = running.family()
     assert len(family) > len(ORDER)
 
@@ -288,6 +295,19 @@ async def _provoke_workers(running: DemoRun, plate: str) -> None:
             with pytest.raises(asyncpg.PostgresError):
                 await connection.execute(statement)
         await connection.close()
+
+
+def _shown(running: DemoRun) -> Iterator[tuple[str, bytes]]:
+    """Yield what every process shows of itself, to whoever asks and to whoever lists processes."""
+    for name in ORDER:
+        listening = re.search(r'"port": (\d+)', (running.home / "logs" / f"{name}.log").read_text())
+        assert listening is not None, name
+        for path in ("/metrics", "/healthz", "/readyz"):
+            answer = httpx.get(f"http://127.0.0.1:{listening[1]}{path}", trust_env=False)
+            yield f"{name} {path}", "\n".join([answer.text, *map(repr, answer.headers.items())]).encode()
+    for process in running.family():
+        with contextlib.suppress(psutil.Error):
+            yield f"title of {process.pid}", " ".join(process.cmdline()).encode()
 
 
 async def _leaves(running: DemoRun) -> list[tuple[str, bytes]]:
