@@ -1,5 +1,6 @@
 """The index's days in PostgreSQL, as the maintaining role: what destroys reads leaves an entry, in one transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date, datetime
@@ -8,6 +9,7 @@ from typing import Any, Final, cast
 import asyncpg
 
 from ingest.adapters import sql
+from ingest.adapters.outages import connect, is_outage
 from ingest.errors import IngestError, Misconfigured, Unavailable
 from ingest.retention import dropped_entry, purged_entry
 from schemas.entries import Entry
@@ -17,6 +19,8 @@ Record = Callable[[Any, Entry], Awaitable[None]]
 
 CONNECT_S: Final = 10.0
 SETTINGS: Final = {"application_name": "platetrail-maintain", "lock_timeout": "5s", "statement_timeout": "15min"}
+
+_GONE: Final = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _MADE_BY_ANOTHER: Final = frozenset({"42P07", "23505"})
 """Duplicate table, and what its catalogue says when two make one at once."""
@@ -34,7 +38,7 @@ class PostgresDays:
     async def __aenter__(self) -> "PostgresDays":
         """Connect. Raises Unavailable, or Misconfigured if the database refuses us."""
         async with _errors():
-            self._connection = await asyncpg.connect(self._url, timeout=CONNECT_S, server_settings=SETTINGS)
+            self._connection = await connect(self._url, timeout=CONNECT_S, server_settings=SETTINGS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -112,8 +116,8 @@ async def _errors() -> AsyncIterator[None]:
         raise
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
-        if state[:2] in ("08", "53", "57") or state in ("40001", "40P01", "55P03"):
+        if is_outage(state):
             raise Unavailable(f"the database cannot serve: SQLSTATE {state}") from None
         raise Refused(state) from None
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except _GONE as error:
         raise Unavailable(f"the database does not answer: {type(error).__name__}") from None

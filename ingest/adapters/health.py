@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from ingest.adapters import sql
+from ingest.adapters.outages import connect
 from ingest.adapters.postgres import sorted_error
 from ingest.errors import IngestError, Misconfigured, Unavailable
 from ingest.health import Letter, fold, fold_letter
@@ -64,7 +65,7 @@ class PostgresStates:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
+            self._connection = await connect(
                 self._url, timeout=CONNECT_S, command_timeout=STATEMENT_S + 5, server_settings=SETTINGS
             )
         return self._connection

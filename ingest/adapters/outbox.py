@@ -9,14 +9,14 @@ import asyncpg
 import msgspec
 
 from ingest.adapters import sql
+from ingest.adapters.outages import connect, is_outage
 from ingest.errors import Misconfigured, Unavailable
 from schemas.cameras import Camera
 
 TIMEOUT_S: Final = 10.0
 SETTINGS: Final = {"application_name": "platetrail-relay", "lock_timeout": "5s", "statement_timeout": "8s"}
 
-_OUTAGE_CLASSES: Final = ("08", "40", "53", "55", "57")
-"""SQLSTATE classes after which the same may work later: connection, rollback, resources, locks, operators."""
+_GONE: Final = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +61,16 @@ class Outbox:
     async def _connected(self) -> AsyncIterator[Any]:
         try:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(
+                self._connection = await connect(
                     self._url, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S, server_settings=SETTINGS
                 )
             yield self._connection
         except asyncpg.PostgresError as error:
             await self.stop()
             state = error.sqlstate or ""
-            if state[:2] in _OUTAGE_CLASSES:
+            if is_outage(state):
                 raise Unavailable(f"the database cannot serve: SQLSTATE {state}") from None
             raise Misconfigured(f"the database refuses us: SQLSTATE {state}") from None
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncpg.InterfaceError) as error:
+        except _GONE as error:
             await self.stop()
             raise Unavailable(f"the database does not answer: {type(error).__name__}") from None

@@ -8,18 +8,13 @@ from typing import Any, Final
 import asyncpg
 
 from ingest.adapters import sql
+from ingest.adapters.outages import connect, is_outage
 from ingest.errors import IngestError, Misconfigured, Unavailable
 from ingest.rows import COLUMNS, Row, newest, ordered
 
 CONNECT_S: Final = 10.0
 STATEMENT_S: Final = 60.0
 LOCK_S: Final = 10.0
-
-_OUTAGE_CLASSES: Final = ("08", "53", "57")
-"""SQLSTATE classes of a server that is gone, has no room, or is being stopped."""
-
-_OUTAGES: Final = frozenset({"40001", "40P01", "55P03"})
-"""Serialisation failure, deadlock, lock not available: the same transaction may succeed a moment later."""
 
 _NO_PARTITION: Final = "23514"
 """PostgreSQL gives a row without a partition the code of a failed check, and no constraint's name."""
@@ -68,7 +63,7 @@ class SightingIndex:
 
     async def _connected(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
+            self._connection = await connect(
                 self._url,
                 timeout=CONNECT_S,
                 command_timeout=STATEMENT_S + 5,
@@ -79,6 +74,7 @@ class SightingIndex:
                     "timezone": "UTC",
                 },
             )
+            await self._connection.execute(sql.WAIT_FOR_DISK)
             await self._connection.execute(sql.CREATE_INCOMING)
             await self._connection.execute(sql.CREATE_FRESH)
         return self._connection
@@ -137,7 +133,7 @@ async def _upsert(connection: Any, rows: list[Row]) -> None:
 def sorted_error(error: asyncpg.PostgresError) -> IngestError:
     """Return an error of ours for what the database says, by what its caller must do."""
     state = error.sqlstate or ""
-    if state[:2] in _OUTAGE_CLASSES or state in _OUTAGES:
+    if is_outage(state):
         return Unavailable(f"the database cannot serve: SQLSTATE {state}")
     if state == _NO_PARTITION and error.constraint_name is None:
         return Misconfigured("the index has no day for a read of this batch: is the maintain service running?")

@@ -2,6 +2,11 @@
 
 from typing import Final
 
+WAIT_FOR_DISK: Final = """
+select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'
+"""
+"""What is written counts as durable at once: its offsets move, and nobody sends it again."""
+
 CREATE_INCOMING: Final = """
 create temporary table if not exists incoming (
     pass_id uuid, captured_at timestamptz, plate_key text, revision integer, superseded_by text, plate text, owner text,
