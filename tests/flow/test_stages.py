@@ -244,6 +244,29 @@ async def test_a_database_that_refuses_us_stops_the_worker(flow: Flow) -> None:
     assert len(await flow.indexed()) == 1
 
 
+async def test_a_database_that_stays_read_only_is_waited_for_and_then_ends_the_worker_with_one_line(
+    flow: Flow, tmp_path: Path
+) -> None:
+    superuser = await asyncpg.connect(flow.database.superuser_url)
+    await stages.put_sightings(flow.publisher, [flow.sighting(0), flow.sighting(1)])
+    await superuser.execute(f"alter database {flow.database.name} set default_transaction_read_only = on")
+    worker = stages.Worker("indexer", flow.settings.model_copy(update={"outage_limit_s": 2.0}), tmp_path)
+    try:
+        until(lambda: worker.returncode is not None, "the worker has ended")
+    finally:
+        worker.kill()
+        await superuser.execute("set default_transaction_read_only = off")
+        await superuser.execute(f"alter database {flow.database.name} reset default_transaction_read_only")
+        await superuser.close()
+    assert worker.returncode == 1
+    assert len(worker.said("waiting")) == 1
+    last = worker.lines()[-1]
+    assert (last["event"], last["error"]) == ("failed", "Unavailable")
+    assert last["reason"] == "the database cannot serve: SQLSTATE 25006"
+    assert "ABC" not in worker.output()
+    assert len(await flow.indexed()) == 2
+
+
 async def test_messages_that_expired_unread_are_counted_aloud(flow: Flow, capsys: pytest.CaptureFixture[str]) -> None:
     await stages.put_sightings(flow.publisher, [flow.sighting(0)])
     await stages.move(flow.kafka.bootstrap, INDEXER, beyond=1000)
