@@ -18,7 +18,12 @@ Record = Callable[[Any, Entry], Awaitable[None]]
 """Appends an entry to the audit log inside the transaction that is open on a connection."""
 
 CONNECT_S: Final = 10.0
-SETTINGS: Final = {"application_name": "platetrail-maintain", "lock_timeout": "5s", "statement_timeout": "15min"}
+SETTINGS: Final = {
+    "application_name": "platetrail-maintain",
+    "lock_timeout": "5s",
+    "statement_timeout": "15min",
+    "default_transaction_isolation": "read committed",  # as appending to the audit log needs it
+}
 
 _GONE: Final = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

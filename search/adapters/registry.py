@@ -34,6 +34,7 @@ SERVER_SETTINGS: Final = {
     "statement_timeout": "1500",
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "5000",
+    "default_transaction_isolation": "read committed",  # as appending needs it
 }
 
 _COLUMNS: Final = Camera.__struct_fields__

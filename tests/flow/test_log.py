@@ -104,6 +104,56 @@ async def test_four_processes_append_to_one_log_without_gap_or_fork(database: Da
     assert report.root == roots[640]
 
 
+async def test_processes_wait_for_one_another_whatever_the_servers_default_isolation(
+    database: Database, superuser: Any
+) -> None:
+    await superuser.execute(f"alter database {database.name} set default_transaction_isolation = 'repeatable read'")
+    async with AsyncExitStack() as stack:
+        logs = [await stack.enter_async_context(running(database)) for _ in range(4)]
+        found = await asyncio.gather(*(ask(logs[number % 4], 5) for number in range(64)))
+    assert sorted(item.index for client in found for item in client) == list(range(640))
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "state"),
+    [
+        ("set default_transaction_read_only = on", "reset default_transaction_read_only", "25006"),
+        ("allow_connections false", "allow_connections true", "55000"),
+    ],
+)
+async def test_a_database_that_takes_nothing_now_fails_the_append_and_heals(
+    log: GreedyLog, database: Database, superuser: Any, broken: str, mended: str, state: str
+) -> None:
+    await ask(log, 1)
+    aside = await asyncpg.connect(database.postgres.superuser_url())
+    cut = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where application_name = 'platetrail audit log' and datname = $1"
+    )
+    try:
+        await aside.execute(f"alter database {database.name} {broken}")
+        await aside.fetch(cut, database.name)
+
+        async def refused() -> bool:
+            with pytest.raises(LogUnavailable) as caught:
+                await log.append(intent())
+            return caught.value.code == state
+
+        await until_async(refused, "the server says why")
+        await aside.execute(f"alter database {database.name} {mended}")
+        await aside.fetch(cut, database.name)
+    finally:
+        await aside.execute(f"alter database {database.name} {mended}")
+        await aside.close()
+
+    async def healed() -> bool:
+        return not await fails(log)
+
+    await until_async(healed, "the log takes entries again")
+    assert await superuser.fetchval("select count(*) from audit.leaf") == 3
+    assert (await verify_database(database.url("platetrail_auditing"))).findings == ()
+
+
 async def test_a_locked_head_fails_the_append_in_time_and_heals(log: GreedyLog, superuser: Any) -> None:
     await ask(log, 1)
     async with superuser.transaction():

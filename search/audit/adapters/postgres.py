@@ -18,9 +18,11 @@ SERVER_SETTINGS: Final = {
     "lock_timeout": "1000",
     "statement_timeout": "1500",
     "idle_in_transaction_session_timeout": "10000",
+    "default_transaction_isolation": "read committed",
 }
 """In milliseconds. They make the server itself give up before the client does (2 s): what is not committed by then is
-rolled back, so that no entry appears later for a caller who was told that there is none."""
+rolled back, so that no entry appears later for a caller who was told that there is none. In a stricter isolation,
+whoever has waited for the head would find it changed, and be refused."""
 
 CONNECT_TIMEOUT_S: Final = 2.0
 
@@ -117,8 +119,8 @@ async def append_within(connection: Any, sealer: Sealer, entries: Sequence[Entry
 
     This comes last in the transaction, since it locks the log's head until the end. The receipts speak of a log that
     holds these entries: they are worth nothing before the commit. The caller's role must be one that appends, and its
-    connection should have lock and statement timeouts. Raises LogUnavailable, LogRefused, AlreadyEnded; the transaction
-    is then broken and must be rolled back.
+    connection should have lock and statement timeouts, and its transactions should read what is committed. Raises
+    LogUnavailable, LogRefused, AlreadyEnded; the transaction is then broken and must be rolled back.
     """
     key = sealer.fresh()
     leaves = [entry.leaf() for entry in entries]
