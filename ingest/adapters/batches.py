@@ -153,9 +153,13 @@ class GroupSource:
             raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
         epoch = self._rebalances.epoch
         written = await self._rebalances.known(epoch)
-        if self._taking is not None and epoch != self._begun:
-            self._go_back(epoch)
-            found = {}
+        if epoch != self._begun:
+            self._at = dict(self._starts)
+            if self._taking is not None:
+                self._go_back(epoch)
+                found = {}
+            if epoch == self._rebalances.epoch:  # else other partitions are on their way
+                self._begun = epoch
         if self._anew:
             found = {at: messages for at, messages in found.items() if at not in self._anew}
             await self._begin_anew(epoch, written)
@@ -221,13 +225,16 @@ class GroupSource:
         return max(0.0, time.time() - min(heard) / 1000)
 
     async def _passed(self) -> dict[TopicPartition, int]:
-        """Return where reading stands, where that is further than the last message: a transaction's end takes a place.
+        """Return where reading stands, where that is further than the last message, or than where reading began.
 
-        Without that a group would never be at the end of a topic with transactions.
+        A transaction's end takes a place, and so does what was undone. Without that a group would never be at the end
+        of a topic with transactions.
         """
         passed: dict[TopicPartition, int] = {}
         with contextlib.suppress(IllegalStateError):  # partitions are on their way to somebody else
             for at in self._consumer.assignment() & self._at.keys():
+                if self._consumer.last_poll_timestamp(at) is None:  # where it stands is not known yet
+                    continue
                 offset = await self._consumer.position(at)
                 if offset > self._at[at]:
                     passed[at] = self._at[at] = offset
@@ -245,7 +252,6 @@ class GroupSource:
     def _go_back(self, epoch: int) -> None:
         """Begin at the offsets as they were after `taking`: the client may have asked for them before that."""
         if epoch == self._rebalances.epoch:  # else other partitions are on their way
-            self._begun = epoch
             for at, offset in self._starts.items():
                 self._consumer.seek(at, offset)
 
@@ -281,8 +287,12 @@ class GroupSource:
 
     async def _begin(self, at: TopicPartition) -> None:
         """Begin where the group has no offset: what has expired there by now, it never read."""
+        await self._rebalances.known(self._rebalances.epoch)
+        if at in self._starts:  # it had none when the client asked: a transaction has ended since
+            self._consumer.seek(at, self._starts[at])
+            return
         await self._consumer.seek_to_beginning(at)
-        now_at = await self._consumer.position(at)
+        now_at = self._starts[at] = await self._consumer.position(at)
         self._lost(now_at)
         await self._remember(at, now_at, Written(done=None, topic=self._identity.of(at.topic)))
 
@@ -297,7 +307,7 @@ class GroupSource:
         with contextlib.suppress(IllegalStateError):  # they are on their way to somebody else, who finds it, too
             for at in anew:
                 await self._consumer.seek_to_beginning(at)
-                now_at = await self._consumer.position(at)
+                now_at = self._at[at] = await self._consumer.position(at)
                 self._lost(now_at)
                 await self._remember(at, now_at, written[at])
 
@@ -313,7 +323,7 @@ class GroupSource:
             if at in self._anew:
                 continue
             await self._consumer.seek_to_beginning(at)
-            now_at = await self._consumer.position(at)
+            now_at = self._at[at] = await self._consumer.position(at)
             before = written.get(at, Written(done=offset))
             # What is read again was written: it may expire.
             unread = max(0, now_at - max(offset, before.done or 0))

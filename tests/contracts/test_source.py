@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
 
 from ingest.adapters.batches import GroupSource
@@ -56,7 +57,13 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
 
 
 def member(
-    bootstrap: str, group: str, instance: str = "1", *, topic: str = topics.DETECTIONS, remembers: bool = False
+    bootstrap: str,
+    group: str,
+    instance: str = "1",
+    *,
+    topic: str = topics.DETECTIONS,
+    remembers: bool = False,
+    committed_only: bool = False,
 ) -> GroupSource:
     return GroupSource(
         bootstrap,
@@ -66,6 +73,7 @@ def member(
         max_records=3,
         session_timeout_s=6.0,
         remembers=remembers,
+        committed_only=committed_only,
     )
 
 
@@ -195,6 +203,62 @@ async def test_that_needed_messages_have_expired_is_known_before_anything_is_fet
         assert [message.value for message in (await fetched(second)).messages] == WORDS[2:3]
     finally:
         await second.stop()
+
+
+async def begin_transaction(bootstrap: str, topic: str) -> AIOKafkaProducer:
+    """Write three records in a transaction that is not over; return its producer."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"{topic}-writer")
+    await producer.start()
+    await producer.begin_transaction()
+    for word in WORDS[:3]:
+        await producer.send_and_wait(topic, word)
+    return producer
+
+
+async def test_what_was_undone_is_passed_also_where_nothing_else_stands(kafka: Kafka) -> None:
+    name = f"undone-{next(_numbers)}"
+    async with admin(kafka.bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    producer = await begin_transaction(kafka.bootstrap, name)
+    await producer.abort_transaction()
+    await producer.stop()
+    source = member(kafka.bootstrap, name, topic=name, committed_only=True)
+    await source.start()
+    try:
+
+        async def passed() -> bool:
+            batch = await source.fetch()
+            assert not batch.messages
+            if batch.positions != {(name, 0): 4}:  # three records, and the end
+                return False
+            assert batch.lag == {(name, 0): 0}
+            return await source.commit(batch, {})
+
+        await until_async(passed, "the group is at the end")
+    finally:
+        await source.stop()
+
+
+async def test_what_an_open_transaction_holds_back_is_behind_whoever_has_just_come(kafka: Kafka) -> None:
+    name = f"open-{next(_numbers)}"
+    async with admin(kafka.bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    producer = await begin_transaction(kafka.bootstrap, name)
+    source = member(kafka.bootstrap, name, topic=name, committed_only=True)
+    await source.start()
+    try:
+
+        async def behind() -> bool:
+            batch = await source.fetch()
+            assert not batch.messages
+            return batch.lag == {(name, 0): 3} and batch.unanswered_s == math.inf
+
+        await until_async(behind, "it says how much it has not read")
+        await producer.commit_transaction()
+        assert [message.value for message in (await fetched(source)).messages] == WORDS[:3]
+    finally:
+        await source.stop()
+        await producer.stop()
 
 
 async def make_anew(bootstrap: str, name: str, words: Sequence[bytes]) -> None:
