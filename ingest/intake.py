@@ -51,7 +51,11 @@ def decide(
         return Rejected(reason="other_camera", pointer="/camera_id")
     is_ephemeral = camera.handling == "ephemeral"
     captured = captured_at(camera, read.claimed_at, received_at)
-    if captured < received_at - (_TAKEN_WITHIN if is_ephemeral else timedelta(days=rules.days(camera.owner))):
+    if is_ephemeral:
+        is_past = captured < received_at - _TAKEN_WITHIN
+    else:  # what is exactly as old as its owner keeps reads is past that, here as further on
+        is_past = captured <= received_at - timedelta(days=rules.days(camera.owner))
+    if is_past:
         return Dropped(reason="past_retention")
     ahead = is_ahead(captured, received_at, future_limit_s)
     if ahead and is_ephemeral:

@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.clock import Clocks
 from ingest.adapters.ending import let_go
 from ingest.adapters.partitions import Idle, Rebalances
 from ingest.adapters.topic_ids import Identity
@@ -35,6 +36,9 @@ from schemas import offsets
 from schemas.offsets import Written
 
 FETCH_WAIT_MS: Final = 500
+
+ANSWERED_S: Final = 5.0
+"""A broker that has answered within this says, with no message, that there is none."""
 
 METADATA_AGE_MS: Final = 30_000
 
@@ -97,6 +101,8 @@ class GroupSource:
         self._anew: set[TopicPartition] = set()
         self._begun: int | None = None
         self._rejoined = False
+        self._clocks = Clocks()
+        self._at_end: tuple[int, float] | None = None
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -139,8 +145,10 @@ class GroupSource:
         other partitions before, so that this source must not be asked again.
         """
         self._ask_again()
+        quiet = False
         try:
             found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
+            quiet = not found
         except NoOffsetForPartitionError as error:
             await self._begin(error.args[0])
             found = {}
@@ -169,6 +177,7 @@ class GroupSource:
         if self._committed_only:
             positions |= await self._passed()
         lag = self._lag()
+        self._compare_clocks(epoch, found, quiet=quiet and not any(lag.values()))
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): offset for at, offset in positions.items()},
@@ -207,6 +216,13 @@ class GroupSource:
         """Stop fetching. A static member leaves its group only when its session ends: a restart finds it there."""
         if self._consumer is not None:
             await let_go(self._consumer.stop())
+
+    def _compare_clocks(self, epoch: int, found: Mapping[TopicPartition, Sequence[Any]], *, quiet: bool) -> None:
+        """Compare clocks by what was fetched; if all had been read a moment ago (`quiet`), it was appended since."""
+        since_s = self._at_end[1] if self._at_end is not None and self._at_end[0] == epoch else None
+        for messages in found.values():
+            self._clocks.compare(messages[-1].timestamp, since_s=since_s)
+        self._at_end = (epoch, time.monotonic()) if quiet and self._unanswered_s() < ANSWERED_S else None
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Return how many messages come after those fetched so far: the broker says it with each answer to a fetch."""

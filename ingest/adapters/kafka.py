@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -17,6 +18,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.clock import Clocks
 from ingest.adapters.murmur2 import partition_of
 from ingest.errors import PublishError, TooLarge, Unavailable
 from ingest.ports import TracedRecord
@@ -40,6 +42,9 @@ RECORD_BYTES: Final = 32
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 
+APPENDED: Final = 1
+"""The type of a timestamp that is the broker's."""
+
 NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 """Of most records; the client takes nothing but a list, and leaves it as it is."""
 
@@ -58,6 +63,7 @@ class KafkaPublisher:
         self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._doubtful = False
+        self._clocks = Clocks()
         self._renewing = asyncio.Lock()
         # Of topics that have refused a batch for its size: how many bytes a batch may have from then on.
         self._batch_bytes: dict[str, int] = {}
@@ -109,6 +115,7 @@ class KafkaPublisher:
         producer = self._producer
         if producer is None:
             raise Unavailable("the publisher is not started")
+        began_s = time.monotonic()
         try:
             sent, own = await self._sent(producer, topic, items, places)
         except KafkaError as error:
@@ -117,6 +124,7 @@ class KafkaPublisher:
         await asyncio.gather(*(future for future, _ in sent), return_exceptions=True)
         failed = [(fault, members) for future, members in sent if (fault := future.exception()) is not None]
         if not failed:
+            self._compare(sent, began_s)
             return []
         # The producer has numbered records that were not written: no broker takes what follows them. A new one
         # begins to count afresh.
@@ -129,6 +137,11 @@ class KafkaPublisher:
             for at in members:
                 results[at] = PublishError(type(fault).__name__)
         return []
+
+    def _compare(self, sent: Sequence[Sent], since_s: float) -> None:
+        """Compare clocks, by what was acknowledged last, if the broker has given it its own time."""
+        if sent and (last := sent[-1][0].result()).timestamp_type == APPENDED:
+            self._clocks.compare(last.timestamp, since_s=since_s)
 
     async def _sent(
         self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], places: Sequence[int]
