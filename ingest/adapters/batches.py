@@ -308,7 +308,7 @@ class GroupSource:
             self._consumer.seek(at, self._starts[at])
             return
         await self._consumer.seek_to_beginning(at)
-        now_at = self._starts[at] = await self._consumer.position(at)
+        now_at = self._starts[at] = self._at[at] = await self._consumer.position(at)
         self._lost(now_at)
         await self._remember(at, now_at, Written(done=None, topic=self._identity.of(at.topic)))
 
