@@ -271,7 +271,7 @@ async def _provoke_workers(running: DemoRun, plate: str) -> None:
     bootstrap = running.service("gateway").environ()["PLATETRAIL_KAFKA_BOOTSTRAP"]
     now = datetime.now(UTC)
     naive = detection(plate_raw=plate, captured_at=now.replace(tzinfo=None), camera_id=plate)  # cannot be compared
-    unfit = sighting(plate=plate, captured_at=now, plate_raw=f"{plate}\0", region=plate)  # no text in PostgreSQL
+    unfit = sighting(plate=plate, captured_at=now, plate_raw=plate * 100, region=plate)  # longer than the index takes
     wrong = [f'{{"v":1,"plate_raw":["{plate}"]}}', f'{{"plate":"{plate}"', f"{plate}", f'{{"v":"{plate}"}}']
     async with tail(bootstrap, topics.DEAD_LETTERS) as letters:
         for topic, poison in ((topics.DETECTIONS, wire.encode(naive)), (topics.SIGHTINGS, wire.encode(unfit))):
