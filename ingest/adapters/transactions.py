@@ -87,10 +87,11 @@ class Transactions:
         await asyncio.gather(*(producer.start() for producer in made.values()))
         try:
             async with asyncio.timeout(self._timeout_s):
-                for place in await self._without_an_end(places):
+                undone = await self._without_an_end(places)
+                for place in undone:
                     _LOG.error("transaction_undone", topic=place[0], partition=place[1], reason=NO_END)
                     await made[place].undo((self._topic, topics.DEAD_LETTERS), self._group, TopicPartition(*place))
-                if left := await self._without_an_end(places):
+                if undone and (left := await self._without_an_end(undone)):
                     raise Unavailable(f"{len(left)} transactions of others have no end yet")
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(f"the broker does not say how transactions ended: {type(error).__name__}") from None
