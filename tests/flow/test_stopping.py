@@ -30,6 +30,15 @@ async def ended(worker: stages.Worker) -> None:
     await asyncio.to_thread(until, lambda: worker.returncode is not None, "the worker has ended", GONE_S)
 
 
+async def ended_in_the_middle(worker: stages.Worker, kafka: Kafka) -> None:
+    """Tell a worker to end that has fetched what a broker that says nothing lets it not finish."""
+    await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it is in the middle")
+    os.kill(kafka.pid, signal.SIGSTOP)
+    os.kill(worker.pid, signal.SIGTERM)
+    await ended(worker)
+    os.kill(kafka.pid, signal.SIGCONT)
+
+
 async def test_a_worker_that_cannot_finish_its_batch_says_so_and_ends(flow: Flow, tmp_path: Path) -> None:
     settings = flow.settings.model_copy(update={"drain_s": DRAIN_S, "log_level": "debug"})
     worker = stages.Worker("indexer", settings, tmp_path)
@@ -104,11 +113,7 @@ async def test_an_inbox_that_cannot_finish_its_batch_has_no_more_time_than_other
             await asyncio.to_thread(worker.wait_until_ready)
             reads = [(b"frozen", READ % number) for number in range(2000)]
             await publisher.publish(topics.inbox("frozen"), reads)
-            await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it is in the middle")
-            os.kill(own_kafka.pid, signal.SIGSTOP)
-            os.kill(worker.pid, signal.SIGTERM)
-            await ended(worker)
-            os.kill(own_kafka.pid, signal.SIGCONT)
+            await ended_in_the_middle(worker, own_kafka)
     finally:
         worker.kill()
     assert worker.returncode == 1
@@ -156,11 +161,7 @@ async def test_a_broker_that_says_nothing_keeps_no_worker_from_ending(
             await asyncio.to_thread(worker.wait_until_ready)
             items = [detection(number, **lately(number), camera_id="frozen") for number in range(2000)]
             await stages.put_detections(publisher, items)
-            await asyncio.to_thread(until, lambda: bool(worker.said("fetched")), "it is in the middle")
-            os.kill(own_kafka.pid, signal.SIGSTOP)
-            os.kill(worker.pid, signal.SIGTERM)
-            await ended(worker)
-            os.kill(own_kafka.pid, signal.SIGCONT)
+            await ended_in_the_middle(worker, own_kafka)
     finally:
         worker.kill()
     assert worker.returncode == 1
