@@ -103,7 +103,7 @@ async def test_a_token_in_the_path_is_nowhere_afterwards(
     ]
     assert [answer.status_code for answer in answers] == [422, 400]
     assert (await gateway.post(f"/v1/push/{keys.new_token().key}")).status_code == 401
-    secret = token.key.rpartition("_")[2]
+    secret = token.key.split("_", 2)[2]  # may hold "_" itself
     ours = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert not any(secret in record.getMessage() for record in ours)
     assert not any(secret in answer.text for answer in answers)
