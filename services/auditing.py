@@ -23,7 +23,7 @@ from search.audit.sweeper import Sweeper
 from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
-from services.observe import NO_TELEMETRY, install_health, install_problems, run_http
+from services.observe import NO_TELEMETRY, install_health, install_problems, install_shape_problems, run_http
 from services.settings import Settings, needed
 
 NAME: Final = "auditing"
@@ -82,6 +82,7 @@ def build(settings: Settings) -> FastAPI:
     )
     app.include_router(api.router(api.Auditor(log, shown, Opener(private), lookups), _identify(verifier)))
     install_problems(app)
+    install_shape_problems(app)
     install_health(app, ready)
     docs_page.install(app)
     return app

@@ -30,7 +30,15 @@ from search.audit.secrets import Sealer
 from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
-from services.observe import NO_TELEMETRY, exception_names, install_health, install_metrics, install_problems, run_http
+from services.observe import (
+    NO_TELEMETRY,
+    exception_names,
+    install_health,
+    install_metrics,
+    install_problems,
+    install_shape_problems,
+    run_http,
+)
 from services.settings import Settings, needed
 
 NAME: Final = "deadletters"
@@ -87,6 +95,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     install_problems(app)
+    install_shape_problems(app)
     app.router.routes.extend(letters_api.routes(box, _identify(settings)))
 
     async def ready() -> bool:

@@ -36,6 +36,7 @@ from services.observe import (
     install_health,
     install_metrics,
     install_problems,
+    install_shape_problems,
     run_http,
     traceparent,
 )
@@ -76,6 +77,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=_lifespan((publisher, registry, reports, reporting), registry, forgetting),
     )
     install_problems(app)
+    install_shape_problems(app)
     counters = _install_metrics(app, budget)
     gateway = Gateway(
         Receiver(

@@ -27,7 +27,7 @@ from search.idempotency import Keys
 from search.identity import Verifier
 from search.policy import Policy
 from services import docs_page
-from services.observe import NO_TELEMETRY, install_health, install_problems, run_http
+from services.observe import NO_TELEMETRY, install_health, install_problems, install_shape_problems, run_http
 from services.settings import Settings, needed
 
 RELEASE_LEVEL: Final = "L0"
@@ -57,6 +57,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=_lifespan(log, readers, registry, door),
     )
     install_problems(app)
+    install_shape_problems(app)
     install_errors(app)
 
     async def ready() -> bool:

@@ -14,6 +14,7 @@ from services.observe.open_routes import OPEN_ROUTES as OPEN_ROUTES
 from services.observe.open_routes import install_health as install_health
 from services.observe.open_routes import install_metrics as install_metrics
 from services.observe.problems import install_problems as install_problems
+from services.observe.problems import install_shape_problems as install_shape_problems
 from services.observe.problems import problem as problem
 from services.observe.process import collect_seldom as collect_seldom
 from services.observe.process import run_worker as run_worker

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from services.heads import PROTOCOLS
 from services.observe.logs import configured, tell_failure
@@ -22,8 +22,8 @@ from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
 
 
-def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
-    """Run a FastAPI application until SIGTERM or SIGINT. Paths and queries of requests are not logged.
+def run_http(service: str, build: Callable[[Settings], Starlette]) -> None:
+    """Run an application until SIGTERM or SIGINT. Paths and queries of requests are not logged.
 
     Exits with 1 if it cannot be built, and the last line of the log says why, as `run_worker` does.
     """
@@ -53,7 +53,7 @@ def run_http(service: str, build: Callable[[Settings], FastAPI]) -> None:
     sys.exit(code)
 
 
-def end_failed(app: FastAPI, error: BaseException) -> None:
+def end_failed(app: Starlette, error: BaseException) -> None:
     """End an HTTP service as SIGTERM does, but with 1 and this error in its last line."""
     app.state.failure = error
     signal.raise_signal(signal.SIGTERM)
@@ -90,7 +90,7 @@ def unix_socket(path: Path) -> socket.socket:
     return bound
 
 
-async def _serve(config: uvicorn.Config, service: str, app: FastAPI, unix: socket.socket | None) -> int:
+async def _serve(config: uvicorn.Config, service: str, app: Starlette, unix: socket.socket | None) -> int:
     server = _Server(config)
     task = asyncio.create_task(server.serve(None if unix is None else [config.bind_socket(), unix]))
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ OPEN_ROUTES: Final = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs",
 """The paths of every service that answer without credentials; a test walks all routes of all services against it."""
 
 
-def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
+def install_health(app: Starlette, ready: Callable[[], Awaitable[bool]]) -> None:
     """Serve /healthz (the process lives) and /readyz (its parts answer, says `ready`): open, and without details."""
 
     async def healthz(_: Request) -> Response:
@@ -29,7 +29,7 @@ def install_health(app: FastAPI, ready: Callable[[], Awaitable[bool]]) -> None:
     app.add_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
 
 
-def install_metrics(app: FastAPI, collected: CollectorRegistry) -> None:
+def install_metrics(app: Starlette, collected: CollectorRegistry) -> None:
     """Serve /metrics, open like /healthz: no label names a plate, key, person, camera or case."""
 
     async def show(_: Request) -> Response:

@@ -1,11 +1,10 @@
 """Problem answers (RFC 9457) that quote nothing of a request."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,9 @@ from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
 from services.observe.logs import exception_names
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 
 def problem(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Response:
     """Return a problem document as a response (RFC 9457)."""
@@ -24,8 +26,11 @@ def problem(status: int, detail: str = "", headers: dict[str, str] | None = None
     )
 
 
-def install_problems(app: FastAPI) -> None:
-    """Make an application answer every error with a problem document that quotes nothing of the request."""
+def install_problems(app: Starlette) -> None:
+    """Make an application answer every error with a problem document that quotes nothing of the request.
+
+    What FastAPI says of a request's shape needs `install_shape_problems` too.
+    """
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -33,6 +38,20 @@ def install_problems(app: FastAPI) -> None:
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(_methods_at(app, request.scope)))
         return problem(error.status_code, headers=headers)
+
+    async def on_crash(_: Request, error: Exception) -> Response:
+        structlog.get_logger().error("unhandled", error=exception_names(error))
+        return problem(500, "The service failed; nothing more is known to the caller.")
+
+    # A path with a slash too many is no resource: a redirection would repeat it, and what a caller wrote into it.
+    app.router.redirect_slashes = False
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_crash)
+
+
+def install_shape_problems(app: "FastAPI") -> None:
+    """Make an application answer what does not have its documented shape in the same way."""
+    from fastapi.exceptions import RequestValidationError  # here: workers are without FastAPI, which loads slowly
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -43,25 +62,17 @@ def install_problems(app: FastAPI) -> None:
         body = Problem(status=422, detail="The request does not have the documented shape.", errors=errors).body()
         return Response(body, status_code=422, media_type=MEDIA_TYPE)
 
-    async def on_crash(_: Request, error: Exception) -> Response:
-        structlog.get_logger().error("unhandled", error=exception_names(error))
-        return problem(500, "The service failed; nothing more is known to the caller.")
-
-    # A path with a slash too many is no resource: a redirection would repeat it, and what a caller wrote into it.
-    app.router.redirect_slashes = False
-    app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(Exception, on_crash)
 
 
-def _methods_at(app: FastAPI, scope: Scope) -> set[str]:
+def _methods_at(app: Starlette, scope: Scope) -> set[str]:
     """Return every method that is answered at a path: a route that refuses knows its own alone."""
     found = route_at(app, scope)
     path = found.path if found is not None else None
     return {method for route in _routes(app.routes) if route.path == path for method in route.methods or ()}
 
 
-def route_at(app: FastAPI, scope: Scope) -> Route | None:
+def route_at(app: Starlette, scope: Scope) -> Route | None:
     """Return the first route of a request's path, whatever its method; None if there is none."""
     return next((route for route in _routes(app.routes) if route.matches(scope)[0] != Match.NONE), None)
 
@@ -78,7 +89,7 @@ def _routes(routes: Iterable[BaseRoute]) -> Iterator[Route]:
 _PARTS: Final = frozenset({"body", "query", "path", "header", "cookie"})
 
 
-def _documented_names(app: FastAPI) -> frozenset[str]:
+def _documented_names(app: "FastAPI") -> frozenset[str]:
     """Return every name of a parameter or member that the application documents: what an answer may repeat."""
     names = set(_PARTS)
     waiting: list[Any] = [app.openapi()]

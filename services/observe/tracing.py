@@ -9,13 +9,12 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
 from opentelemetry import context, trace
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from opentelemetry.util.types import AnyValue
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest import ports
@@ -24,6 +23,9 @@ from services.observe.open_routes import OPEN_ROUTES
 from services.observe.problems import route_at
 from services.settings import Settings
 
+if TYPE_CHECKING:
+    from fastapi.telemetry import TelemetryConfig
+
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 HEADER: Final = "traceparent"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -31,7 +33,7 @@ _WRITTEN: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-01")
 """Version 00 of W3C Trace Context, sampled: nothing else is written by us."""
 
 
-NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+NO_TELEMETRY: Final["TelemetryConfig"] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 """What every FastAPI application here is built with: its own spans quote the query and the path of a request."""
 
 
@@ -189,7 +191,7 @@ def exported(service: str, settings: Settings) -> Iterator[None]:
             _Process.tracer = None
 
 
-def install_traces(app: FastAPI, service: str, settings: Settings) -> None:
+def install_traces(app: Starlette, service: str, settings: Settings) -> None:
     """Trace the requests of an application that is not started yet, and send spans for as long as it runs.
 
     Not for as long as the process runs: the server ends that with the signal that ended itself.
@@ -197,7 +199,7 @@ def install_traces(app: FastAPI, service: str, settings: Settings) -> None:
     inner = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+    async def lifespan(app: Starlette) -> AsyncIterator[Any]:
         with exported(service, settings):
             async with inner(app) as state:
                 yield state

@@ -101,7 +101,8 @@ async def test_a_token_opens_nothing_at_the_gateway(keys: Keys) -> None:
 
 async def test_no_application_sends_telemetry_of_the_frameworks_making(keys: Keys) -> None:
     """It would quote paths and queries; ours is in `services.observe.tracing`."""
-    for app in (*(build(keys) for build in APPS.values()), listener.build(CollectorRegistry(), _never)):
+    assert not isinstance(listener.build(CollectorRegistry(), _never), FastAPI), "it would send some, told nothing"
+    for app in (build(keys) for build in APPS.values()):
         assert not {name for name in ("tracing", "metrics", "logs", "auto_configure") if app._telemetry[name]}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from services.heads import PROTOCOLS
 from tests.support.wait import until_async
@@ -17,7 +17,7 @@ Operation = tuple[str, str]
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     """Run an application on a free loopback port, as `services.observe.run_http` does; yield a client of it."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, **PROTOCOLS, log_config=None, access_log=False, lifespan="on"
@@ -39,7 +39,7 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         await task
 
 
-def operations(app: FastAPI) -> Iterator[Operation]:
+def operations(app: Starlette) -> Iterator[Operation]:
     """Yield every method and path that an application answers. Fails at a route that does not tell: a mount would."""
     return _walk(app.routes)
 
@@ -57,7 +57,7 @@ def _walk(routes: Iterable[Any]) -> Iterator[Operation]:
             yield method, path
 
 
-async def statuses(app: FastAPI, headers: Mapping[str, str] | None = None) -> dict[Operation, int]:
+async def statuses(app: Starlette, headers: Mapping[str, str] | None = None) -> dict[Operation, int]:
     """Return what every operation answers to a request that holds these headers and nothing else.
 
     The application is built, not started: who is turned away must be, before anything that it needs is asked.

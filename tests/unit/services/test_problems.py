@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.observe import install_problems
+from services.observe import install_problems, install_shape_problems
 
 PLATE = "XQ7O41"
 
@@ -39,6 +39,7 @@ class Body(Inner):
 def client() -> httpx.AsyncClient:
     app = FastAPI()
     install_problems(app)
+    install_shape_problems(app)
 
     @app.get("/asked")
     async def asked(wanted: Annotated[Wanted, Query()]) -> None: ...
@@ -75,6 +76,7 @@ async def test_a_member_is_named_if_it_is_ours(client: httpx.AsyncClient, body: 
 async def test_a_405_names_every_method_of_its_path_and_no_other() -> None:
     app = FastAPI()
     install_problems(app)
+    install_shape_problems(app)
 
     @app.get("/things/{name}")
     async def show(name: str) -> None: ...
@@ -90,6 +92,7 @@ async def test_a_405_names_every_method_of_its_path_and_no_other() -> None:
 async def test_a_slash_too_many_is_no_redirection_that_repeats_the_path() -> None:
     app = FastAPI()
     install_problems(app)
+    install_shape_problems(app)
 
     @app.post("/push/{token}")
     async def push(token: str) -> None: ...
