@@ -60,6 +60,21 @@ def of_bytes(stage: Stage, place: str, size_bytes: int, at: datetime) -> DeadLet
     )
 
 
+def of_report(reason: Reason, place: str, camera_id: str, size_bytes: int, at: datetime) -> DeadLetter:
+    """Return the letter of a camera's report that the health worker can't use: its size and its camera alone.
+
+    `place` as in `of_bytes`. A name that is too long to be that of a camera is left out.
+    """
+    return DeadLetter(
+        letter_id=uuid.uuid5(LETTER_NAMESPACE, f"health\x1f{reason}\x1f{place}"),
+        stage="health",
+        reason=reason,
+        at=at,
+        camera_id=_name(camera_id),
+        size_bytes=size_bytes,
+    )
+
+
 def shortened(letter: DeadLetter) -> DeadLetter:
     """Return a letter that has a few hundred bytes at the most: the size of its detection instead of the detection.
 

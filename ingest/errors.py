@@ -75,6 +75,13 @@ class Oversized(IngestError):
         self.places = tuple(places)
 
 
+class Unwritable(IngestError):
+    """The values of something that was to be written are refused; the rest may be written without it.
+
+    Halving what was to be written finds it (`ingest.isolating`).
+    """
+
+
 class Unreadable(IngestError):
     """The client can't read what stands next in a topic, and so nothing behind it, until that has expired."""
 

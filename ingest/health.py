@@ -5,7 +5,7 @@ hold because nothing but sums, minima, maxima and sets of numbered slots is kept
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -33,6 +33,22 @@ SOURCES_KEPT: Final = 64
 
 LETTERS_KEPT: Final = 32
 
+MOST: Final = 2**40
+"""What a report may count of anything: sums of many such are still numbers that the row takes."""
+
+_MAX_SEQUENCE: Final = 2**63 - 1
+_MAX_NAME: Final = 64
+_MAX_NAMES: Final = 64
+_NUMBERS: Final = (
+    "accepted", "dropped", "confidence_total", "confidences", "positions", "positions_off", "skews",
+)  # fmt: skip
+_FIRST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+
+
+class Unfit(ValueError):
+    """A report, or a letter, whose camera's row could not be kept with it. Names the field, never its value."""
+
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter of a camera, and where it stands in its topic: that is how it is known again."""
@@ -40,6 +56,39 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
     letter: DeadLetter
+
+
+def check(change: CameraReport | Letter) -> None:
+    """Raise Unfit for what no process of ours says, and what would spoil a camera's row for all that comes after."""
+    if isinstance(change, Letter):
+        _check_name("camera_id", change.letter.camera_id or "")
+        _check_time("at", change.letter.at)
+        return
+    _check_name("camera_id", change.camera_id)
+    if not 0 <= change.sequence <= _MAX_SEQUENCE:
+        raise Unfit("sequence is out of range")
+    if not all(0 <= getattr(change, name) <= MOST for name in _NUMBERS):
+        raise Unfit("a number is out of range")
+    if abs(change.skew_low_s or 0.0) > MOST:
+        raise Unfit("skew_low_s is out of range")
+    for at in (change.until, change.last_seen_at, change.first_read_at, change.last_read_at):
+        if at is not None:
+            _check_time("a time", at)
+    for counted in (change.rejected, change.refused):
+        if len(counted) > _MAX_NAMES or not all(0 <= number <= MOST for number in counted.values()):
+            raise Unfit("reasons are too many, or out of range")
+        for name in counted:
+            _check_name("a reason", name)
+
+
+def _check_name(name: str, said: str) -> None:
+    if len(said) > _MAX_NAME:
+        raise Unfit(f"{name} is too long")
+
+
+def _check_time(name: str, at: datetime) -> None:
+    if at.tzinfo is None or not _FIRST <= at <= _LAST:
+        raise Unfit(f"{name} is out of range")
 
 
 def fold(state: CameraState, report: CameraReport) -> CameraState:

@@ -237,7 +237,8 @@ class Sink(Protocol[Item]):
         """Write all items, durably, and idempotently: the same items written again change nothing that is read.
 
         Raises Unavailable if that is not known to have happened, Misconfigured if a human must mend something first,
-        and Oversized if some are too large, and all others were written.
+        and Oversized if some are too large, and all others were written. Raises Unwritable if the values of some are
+        refused: then nobody knows what of the others was written.
         """
         ...
 

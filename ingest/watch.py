@@ -1,17 +1,20 @@
 """The worker behind camera health: reports and dead letters of cameras, folded into the table, batch by batch."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
+from ingest import deadletter, isolating
 from ingest.errors import IngestError
-from ingest.health import Letter
-from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Source
+from ingest.health import Letter, Unfit, check
+from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Sink, Source
 from ingest.runner import Finish, Limits, Runner
 from schemas import topics, wire
-from schemas.deadletters import DeadLetter
+from schemas.deadletters import DeadLetter, Reason
 from schemas.health import CameraReport
 
 NAME: Final = "health"
@@ -29,20 +32,30 @@ class States(Part, Protocol):
     async def fold(self, changes: Sequence[Change]) -> None:
         """Fold changes into the states of their cameras, all or none; what is in already changes nothing.
 
-        Raises Unavailable, Misconfigured.
+        Raises Unavailable, Misconfigured; and Unwritable if the values of one are refused.
         """
         ...
 
 
 class Watch(Runner):
-    """One running worker."""
+    """One running worker. What it can't use becomes a dead letter, unless it is one."""
 
     def __init__(
-        self, source: Source, states: States, *, limits: Limits | None = None, observer: Observer = UNOBSERVED
+        self,
+        source: Source,
+        states: States,
+        letters: Sink[DeadLetter],
+        *,
+        parts: Sequence[Part] = (),
+        limits: Limits | None = None,
+        observer: Observer = UNOBSERVED,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Know where to read and what to keep up to date."""
-        super().__init__(NAME, source, parts=(states,), limits=limits, observer=observer)
+        """Know where to read, what to keep up to date, and where to set aside what cannot be used."""
+        super().__init__(NAME, source, parts=(*parts, states), limits=limits, observer=observer)
         self._states = states
+        self._letters = letters
+        self._clock = clock
         self._folded = 0
         self._unusable = 0
         self._in_a_row = 0
@@ -51,32 +64,87 @@ class Watch(Runner):
         return partial(self._work_off, fetched)
 
     async def _work_off(self, fetched: Fetched) -> None:
-        found = [self._change(message) for message in fetched.messages]
-        changes = [change for change in found if change is not None]
-        if changes:
-            with self._timed("write"):
-                await self._through_outages(lambda: self._states.fold(changes))
+        found = [_change(message) for message in fetched.messages]
+        before = self._in_a_row
+        self._watch(fetched.messages, found)
+        at = [place for place, one in enumerate(found) if isinstance(one, Change)]
+        refused = await self._fold([one for one in found if isinstance(one, Change)]) if at else []
+        for place in refused:
+            found[at[place]] = _Unusable("poisoned", "the table does not take it")
+        if refused:
+            self._in_a_row = before
+            self._watch(fetched.messages, found)
+        letters = [
+            self._letter(message, one)
+            for message, one in zip(fetched.messages, found, strict=True)
+            if isinstance(one, _Unusable) and message.topic == topics.CAMERA_HEALTH
+        ]
+        if letters:
+            with self._timed("letters"):
+                await self._through_outages(lambda: self._letters.write(letters))
         if await self._commit(fetched):
-            self._folded += len(changes)
-            self._observer.made(written=len(changes), dropped=len(found) - len(changes), again=0, letters={})
+            self._count(found, letters)
+
+    async def _fold(self, changes: Sequence[Change]) -> list[int]:
+        """Fold changes; return the places of those that the states refuse."""
+
+        async def fold(start: int, stop: int) -> None:
+            await self._through_outages(lambda: self._states.fold(changes[start:stop]))
+
+        with self._timed("write"):
+            return await isolating.refused(fold, len(changes), self._limits.failures)
+
+    def _count(self, found: Sequence["_Found"], letters: Sequence[DeadLetter]) -> None:
+        folded = sum(isinstance(one, Change) for one in found)
+        self._folded += folded
+        self._unusable += sum(isinstance(one, _Unusable) for one in found)
+        reasons = Counter(letter.reason for letter in letters)
+        self._observer.made(written=folded, dropped=len(found) - folded - len(letters), again=0, letters=reasons)
 
     def _done(self) -> Mapping[str, int]:
         return {"folded": self._folded, "unusable": self._unusable}
 
-    def _change(self, message: Message) -> Change | None:
-        """Return what a message says of a camera; None if nothing, or if it can't be read."""
-        try:
-            change = _decoded(message)
-        except wire.Undecodable as error:
-            self._unusable += 1
+    def _watch(self, messages: Sequence[Message], found: Sequence["_Found"]) -> None:
+        """Say that messages cannot be used. Raises TooManyUnusable if there are too many in a row."""
+        for message, one in zip(messages, found, strict=True):
+            if not isinstance(one, _Unusable):
+                self._in_a_row = 0
+                continue
             self._in_a_row += 1
             if self._in_a_row == 1:
-                structlog.get_logger().error("unusable", stage=NAME, topic=message.topic, reason=str(error))
+                structlog.get_logger().error("unusable", stage=NAME, topic=message.topic, reason=one.says)
             if self._in_a_row > self._limits.failures:
                 raise TooManyUnusable(f"more than {self._limits.failures} messages in a row are none") from None
-            return None
-        self._in_a_row = 0
-        return change
+
+    def _letter(self, message: Message, unusable: "_Unusable") -> DeadLetter:
+        size, place = len(message.value or b""), f"{message.topic}\x1f{message.partition}\x1f{message.offset}"
+        if unusable.reason == "undecodable":
+            return deadletter.of_bytes(NAME, place, size, self._clock())
+        camera_id = (message.key or b"").decode(errors="replace")
+        return deadletter.of_report(unusable.reason, place, camera_id, size, self._clock())
+
+
+class _Unusable(NamedTuple):
+    """A message of which nothing can be folded: the reason of its letter, and what the log says of it."""
+
+    reason: Reason
+    says: str
+
+
+_Found = CameraReport | Letter | _Unusable | None
+
+
+def _change(message: Message) -> _Found:
+    """Return what a message says of a camera; None if nothing."""
+    try:
+        change = _decoded(message)
+        if change is not None:
+            check(change)
+    except wire.Undecodable as error:
+        return _Unusable("undecodable", str(error))
+    except Unfit as error:
+        return _Unusable("poisoned", str(error))
+    return change
 
 
 def _decoded(message: Message) -> Change | None:

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.detections import Detection
 
-Stage = Literal["gateway", "enricher", "indexer", "matcher"]
+Stage = Literal["gateway", "enricher", "indexer", "matcher", "health"]
 """Who sets a message aside. The matcher's letters are counted and written nowhere."""
 
 Reason = Literal[

@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 from typing import Final
 
-from ingest import processors
+from ingest import deadletter, processors
 from ingest.adapters.batches import GroupSource
 from ingest.adapters.health import PostgresStates
+from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.probe import DatabaseProbe
+from ingest.adapters.sinks import TopicSink
 from ingest.ports import UNOBSERVED, Observer
 from ingest.runner import Limits
 from ingest.watch import Watch
@@ -26,6 +28,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
 
     Raises Missing without a database.
     """
+    publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)
     return Watch(
         GroupSource(
             settings.broker(),
@@ -39,6 +42,8 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
             committed_only=True,
         ),
         PostgresStates(needed(settings.database_url, "database_url")),
+        TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
+        parts=(publisher,),
         limits=Limits(outage_s=settings.outage_limit_s),
         observer=observer,
     )

@@ -12,7 +12,7 @@ import msgspec
 from ingest.adapters import sql
 from ingest.adapters.outages import connect
 from ingest.adapters.postgres import sorted_error
-from ingest.errors import IngestError, Misconfigured, Unavailable
+from ingest.errors import IngestError, Misconfigured, Unavailable, Unwritable
 from ingest.health import Letter, fold, fold_letter
 from ingest.watch import Change
 from schemas import health
@@ -48,7 +48,7 @@ class PostgresStates:
                 await connection.close(timeout=5)
 
     async def fold(self, changes: Sequence[Change]) -> None:
-        """Fold changes, in one transaction."""
+        """Fold changes, in one transaction. Raises Unwritable if one of them cannot be: then none is."""
         by_camera: defaultdict[str, list[Change]] = defaultdict(list)
         for change in changes:
             by_camera[_camera_id(change)].append(change)
@@ -78,12 +78,15 @@ class PostgresStates:
             return
         except asyncpg.PostgresError as error:
             failure = sorted_error(error)
-        except (asyncpg.InterfaceError, asyncpg.InternalClientError):
-            failure = Unavailable("the connection to the database is gone")
+        except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            is_of_value = isinstance(error, ValueError)  # one that does not fit its column, found on our side
+            failure = Unwritable("a row does not fit") if is_of_value else Unavailable("the connection is gone")
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             failure = Unavailable("the database does not answer")
         except msgspec.MsgspecError:
             failure = Misconfigured("what is known of a camera is of a later version, or was changed by hand")
+        except (OverflowError, TypeError, ValueError) as error:
+            failure = Unwritable(f"a change cannot be folded: {type(error).__name__}")
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()

@@ -17,7 +17,8 @@ and then ends with the state in its last line:
 
 Everything else is Misconfigured: a wrong password or no right to log in (28), no such database (3D000), missing rights
 (42501), another schema than ours (42), a setting that cannot be made (42704, 55P02), damaged data (XX). Nobody but a
-human can mend that. Values that do not fit (22, 23, 54) should not come this far: `ingest.rows` sets them aside.
+human can mend that. But values that do not fit (22, 23, 54) are the fault of one row among many: whoever writes them
+finds it, sets it aside and goes on. `ingest.rows` lets none through that it knows.
 """
 
 from typing import Any, Final
@@ -28,12 +29,19 @@ from ingest.errors import Misconfigured
 
 _CLASSES: Final = ("08", "40", "53", "57", "58")
 
+_OF_VALUES: Final = ("22", "23", "54")
+
 _STATES: Final = frozenset({"25006", "25P03", "25P04", "55000", "55006", "55P03"})
 
 
 def is_outage(state: str) -> bool:
     """Tell whether what failed with this SQLSTATE may succeed later as it is."""
     return state[:2] in _CLASSES or state in _STATES
+
+
+def is_of_values(state: str) -> bool:
+    """Tell whether this SQLSTATE speaks of the values that were to be written, and of nothing else."""
+    return state[:2] in _OF_VALUES
 
 
 async def connect(url: str, **options: Any) -> Any:

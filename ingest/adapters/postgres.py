@@ -8,8 +8,8 @@ from typing import Any, Final
 import asyncpg
 
 from ingest.adapters import sql
-from ingest.adapters.outages import connect, is_outage
-from ingest.errors import IngestError, Misconfigured, Unavailable
+from ingest.adapters.outages import connect, is_of_values, is_outage
+from ingest.errors import IngestError, Misconfigured, Unavailable, Unwritable
 from ingest.rows import COLUMNS, Row, newest, ordered
 
 CONNECT_S: Final = 10.0
@@ -42,7 +42,8 @@ class SightingIndex:
         """Write rows, durable when this returns; a row gives way to no lower revision.
 
         Raises Unavailable if the database is gone (nothing, some or all is written then: write them again), and
-        Misconfigured if it refuses: above all a row whose day has no partition.
+        Misconfigured if it refuses us: above all a row whose day has no partition. Raises Unwritable if it refuses the
+        values of a row: then some may be written.
         """
         await self._guarded(self._write(ordered(newest(items))))
 
@@ -89,7 +90,7 @@ class SightingIndex:
             failure = sorted_error(error)
         except asyncpg.InterfaceError as error:
             if isinstance(error, ValueError):  # a value that does not fit its column, found on our side
-                failure = Misconfigured("a row does not fit the index")
+                failure = Unwritable("a row does not fit the index")
             else:
                 failure = Unavailable("the connection to the database is gone")
         except asyncpg.InternalClientError:
@@ -137,4 +138,6 @@ def sorted_error(error: asyncpg.PostgresError) -> IngestError:
         return Unavailable(f"the database cannot serve: SQLSTATE {state}")
     if state == _NO_PARTITION and error.constraint_name is None:
         return Misconfigured("the index has no day for a read of this batch: is the maintain service running?")
+    if is_of_values(state):
+        return Unwritable(f"the database refuses a row: SQLSTATE {state}")
     return Misconfigured(f"the database refuses us: SQLSTATE {state}")

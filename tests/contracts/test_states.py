@@ -1,16 +1,19 @@
 """Camera health in PostgreSQL: workers at the same time, and outages, neither lose nor double a report."""
 
 import asyncio
+import random
+import string
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from ingest.adapters.health import PostgresStates
-from ingest.errors import Misconfigured, Unavailable
+from ingest.errors import Misconfigured, Unavailable, Unwritable
 from schemas import health
 from schemas.health import CameraState
 from services.demo import postgres as postgres_starter
@@ -106,3 +109,20 @@ async def test_a_state_that_was_changed_by_hand_stops_the_worker(states: Postgre
     with pytest.raises(Misconfigured, match="by hand") as caught:
         await states.fold([report(2, camera_id="by-hand")])
     assert "XQ7041" not in str(caught.value)
+
+
+LONG = "".join(random.Random(1).choices(string.ascii_letters, k=100_000))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"camera_id": LONG[:20_000]}, {"rejected": {LONG: 1}}, {"last_seen_at": NOW.replace(tzinfo=None)}],
+)
+async def test_what_no_row_takes_is_refused_for_its_values(
+    states: PostgresStates, database: Database, changes: dict[str, Any]
+) -> None:
+    """It is nobody's outage, and no fault of the installation: nothing is folded, and the rest may be without it."""
+    with pytest.raises(Unwritable):
+        await states.fold([report(1, camera_id="beside"), report(2, **{"camera_id": "beside", **changes})])
+    await states.fold([report(1, camera_id="beside")])
+    assert await state_of(database, "beside") == folded([report(1, camera_id="beside")])

@@ -1,6 +1,8 @@
 """Camera health from end to end: cameras push to a gateway, and their operators see how they do. Real parts."""
 
 import json
+import random
+import string
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 
@@ -293,6 +296,32 @@ async def test_a_killed_worker_counts_everything_once(flow: Flow) -> None:
     finally:
         worker.stop()
     assert pushed == 225
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_report_that_no_row_takes_is_a_dead_letter_and_the_rest_is_counted(flow: Flow) -> None:
+    camera_id, _ = await flow.register()
+    good = every(5, datetime.now(UTC) - timedelta(minutes=30), datetime.now(UTC))
+    own = [msgspec.structs.replace(one, camera_id=camera_id) for one in good]
+    long = "".join(random.Random(6).choices(string.ascii_letters, k=20_000))
+    first = own[0]
+    odd = [
+        msgspec.structs.replace(first, camera_id=long),
+        msgspec.structs.replace(first, accepted=2**64 - 1),
+        msgspec.structs.replace(first, until=first.until.replace(tzinfo=None)),
+        msgspec.structs.replace(first, rejected={long + str(number): 1 for number in range(10)}),
+    ]
+    async with tail(flow.kafka.bootstrap, topics.DEAD_LETTERS) as letters:
+        await flow.report(*odd, *own)
+        await flow.counted(camera_id, reads_last_day=len(own))
+
+        async def all_there() -> bool:
+            return len(await letters.records()) >= len(odd)
+
+        await until_async(all_there, "each is a dead letter")
+        found = [wire.decode(value, DeadLetter) for _, value in await letters.records()]
+    assert [(one.stage, one.reason) for one in found] == [("health", "poisoned")] * len(odd)
+    assert {one.camera_id for one in found} == {None, camera_id}
 
 
 async def _reads(flow: Flow, camera_id: str) -> bool:

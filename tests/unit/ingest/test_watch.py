@@ -9,13 +9,14 @@ from structlog.testing import capture_logs
 
 from ingest import deadletter
 from ingest.adapters.memory import InMemory
-from ingest.adapters.memory_batches import MemorySource, MemoryTopic
-from ingest.errors import Unavailable
+from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
+from ingest.errors import Unavailable, Unwritable
+from ingest.failures import TooManyFailures
 from ingest.health import Letter
 from ingest.runner import Limits
 from ingest.watch import Change, TooManyUnusable, Watch
 from schemas import topics, wire
-from schemas.deadletters import Reason
+from schemas.deadletters import DeadLetter, Reason
 from tests.support.detections import NOW, detection
 from tests.support.health import report
 
@@ -28,6 +29,7 @@ class States:
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.down = 0
+        self.refuses: frozenset[int] = frozenset()
 
     async def start(self) -> None: ...
 
@@ -37,6 +39,8 @@ class States:
         if self.down:
             self.down -= 1
             raise Unavailable("away")
+        if any(not isinstance(one, Letter) and one.sequence in self.refuses for one in changes):
+            raise Unwritable("no")
         self.changes.extend(changes)
 
 
@@ -49,14 +53,18 @@ def topic(name: str, *values: bytes | None) -> MemoryTopic:
     return made
 
 
-async def worked_off(of: MemoryTopic, states: States) -> None:
-    """Run a worker until everything is committed, or it ends."""
+async def worked_off(of: MemoryTopic, states: States) -> list[DeadLetter]:
+    """Run a worker until everything is committed, or it ends; return the letters it wrote."""
     stop = asyncio.Event()
-    running = asyncio.create_task(Watch(MemorySource(of), states, limits=SOON).run(stop))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InMemory)
+        letters: MemorySink[DeadLetter] = MemorySink()
+    running = asyncio.create_task(Watch(MemorySource(of), states, letters, limits=SOON).run(stop))
     while of.lag() and not running.done():  # noqa: ASYNC110 - what is watched has no event
         await asyncio.sleep(0)
     stop.set()
     await running
+    return letters.items
 
 
 def letter(number: int, reason: Reason) -> bytes:
@@ -109,3 +117,23 @@ async def test_too_many_messages_that_are_none_end_it_uncommitted() -> None:
     good = topic(topics.CAMERA_HEALTH, *[b"{", b"{", wire.encode(report(1))] * 4)
     await worked_off(good, states)
     assert good.committed == [12]
+
+
+async def test_what_the_states_refuse_is_set_aside_and_the_rest_goes_on() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, *(wire.encode(report(number)) for number in range(1, 31))), States()
+    states.refuses = frozenset({1, 7, 8, 30})
+    letters = await worked_off(of, states)
+    assert [one.sequence for one in states.changes if not isinstance(one, Letter)] == [
+        number for number in range(1, 31) if number not in states.refuses
+    ]
+    assert [(one.stage, one.reason) for one in letters] == [("health", "poisoned")] * 4
+    assert len({one.letter_id for one in letters}) == 4
+    assert of.committed == [30]
+
+
+async def test_states_that_refuse_everything_end_it_uncommitted() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, *(wire.encode(report(number)) for number in range(1, 31))), States()
+    states.refuses = frozenset(range(1, 31))
+    with pytest.raises(TooManyFailures):
+        await worked_off(of, states)
+    assert (states.changes, of.committed) == ([], [0])
