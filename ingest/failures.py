@@ -2,9 +2,19 @@
 
 from collections import deque
 from collections.abc import Container, Sequence
+from typing import Final
 
 from ingest.errors import IngestError
 from schemas.deadletters import DeadLetter, Reason
+
+FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
+"""Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
+
+UNWRITABLE: Final[frozenset[Reason]] = frozenset({"too_large", "poisoned"})
+"""The same, of what is found only when it is written."""
+
+STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
+"""Reasons that a registry which lags behind the messages would give wrongly."""
 
 
 class TooManyFailures(IngestError):

@@ -14,9 +14,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 
-from ingest import deadletter, traces
-from ingest.errors import Misconfigured, Oversized, SetAside
-from ingest.failures import Failures
+from ingest import deadletter, isolating, traces
+from ingest.errors import Misconfigured, Oversized, SetAside, Unwritable
+from ingest.failures import FAILURES, STALE, UNWRITABLE, Failures
 from ingest.failures import TooManyFailures as TooManyFailures
 from ingest.made import Counts, Form, Made
 from ingest.ports import (
@@ -45,15 +45,6 @@ from schemas.sightings import Sighting
 In = TypeVar("In", bound=Detection | Sighting)
 Out = TypeVar("Out")
 Taken = TypeVar("Taken", contravariant=True)
-
-FAILURES: Final[frozenset[Reason]] = frozenset({"undecodable", "poisoned", "unknown_camera"})
-"""Reasons that speak of us rather than of one camera: too many in a row stop the worker."""
-
-UNWRITABLE: Final[frozenset[Reason]] = frozenset({"too_large"})
-"""The same, of what is found only when it is written."""
-
-STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "retired_camera"})
-"""Reasons that a registry which lags behind the messages would give wrongly."""
 
 SLICE: Final = 128
 """Of so many messages after one another all is worked out before the next ones are looked at.
@@ -217,10 +208,14 @@ class Stage(Runner, Generic[In, Out, Form]):
             return
         made = batch.made
         write = traces.writer(self._sink, batch.traced, made.places)
-        too_large = await self._write("write", write, made.items)
-        if too_large:
-            made.leave_out(self._left_out(batch.fetched, {made.places[at] for at in too_large}))
-        if too_large or not self._unwritable.is_clean:
+        left_out: dict[int, DeadLetter] = {}
+        try:
+            too_large = await self._write("write", write, made.items)
+            left_out = self._left_out(batch.fetched, {made.places[at] for at in too_large})
+        except Unwritable:
+            left_out = await self._written_but_refused(batch)
+        made.leave_out(left_out)
+        if left_out or not self._unwritable.is_clean:
             self._unwritable.watch(made.failed())
         await self._set_down(made.letters)
         committed = await self._commit(batch.fetched, batch.kept)
@@ -278,10 +273,24 @@ class Stage(Runner, Generic[In, Out, Form]):
             else:
                 short |= large
 
-    def _left_out(self, fetched: Fetched, places: Collection[int]) -> dict[int, DeadLetter]:
-        """Return a letter for each message of which something is too large to be written."""
-        _LOG.error("too_large", stage=self._work.name, messages=len(places))
-        return {at: self._set_aside(self._decoded(fetched.messages[at]), SetAside("too_large")) for at in places}
+    async def _written_but_refused(self, batch: _Batch[Form]) -> dict[int, DeadLetter]:
+        """Write all but the items that are refused alone; return a letter for each message of theirs."""
+        made = batch.made
+        too_large: set[int] = set()
+
+        async def write(start: int, stop: int) -> None:
+            places = made.places[start:stop]
+            writing = traces.writer(self._sink, batch.traced, places)
+            too_large.update(places[at] for at in await self._write("write", writing, made.items[start:stop]))
+
+        refused = {made.places[at] for at in await isolating.refused(write, len(made.items), self._limits.failures)}
+        return self._left_out(batch.fetched, too_large - refused) | self._left_out(batch.fetched, refused, "poisoned")
+
+    def _left_out(self, fetched: Fetched, places: Collection[int], why: Reason = "too_large") -> dict[int, DeadLetter]:
+        """Return a letter for each message of which something can't be written: it is too large, or is refused."""
+        if places:
+            _LOG.error("unwritable" if why == "poisoned" else why, stage=self._work.name, messages=len(places))
+        return {at: self._set_aside(self._decoded(fetched.messages[at]), SetAside(why)) for at in places}
 
     def _count(self, made: Made[Form]) -> None:
         self.counts.add(made)

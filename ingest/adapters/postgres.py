@@ -88,6 +88,8 @@ class SightingIndex:
             return
         except asyncpg.PostgresError as error:
             failure = sorted_error(error)
+            if isinstance(failure, Unwritable):  # it was undone, and the connection is as good as before
+                raise failure from None
         except asyncpg.InterfaceError as error:
             if isinstance(error, ValueError):  # a value that does not fit its column, found on our side
                 failure = Unwritable("a row does not fit the index")

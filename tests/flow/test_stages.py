@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import pytest
 
 from ingest.adapters.registry import KafkaRegistry
 from ingest.errors import Misconfigured
+from ingest.failures import TooManyFailures
 from schemas import topics, wire
+from schemas.deadletters import DeadLetter
 from schemas.detections import Attribute, Candidate, event_id
 from schemas.sightings import Sighting, Trait
 from services import enricher, indexer
@@ -202,6 +206,42 @@ async def test_a_read_without_a_day_stops_the_worker_and_nothing_of_its_batch_is
 
     await stages.make_days(flow.database, [day.date()])
     assert len(await flow.indexed()) == 2
+
+
+@asynccontextmanager
+async def refusing(flow: Flow, condition: str) -> AsyncIterator[None]:
+    """Let the index take only what fulfils a condition while the block runs, as no rule of ours says."""
+    connection = await asyncpg.connect(flow.database.superuser_url)
+    await connection.execute(f"alter table reads.sighting add constraint odd check ({condition}) not valid")
+    try:
+        yield
+    finally:
+        await connection.execute("alter table reads.sighting drop constraint odd")
+        await connection.close()
+
+
+async def test_rows_that_the_index_refuses_all_the_same_are_dead_letters_and_cost_no_other(flow: Flow) -> None:
+    odd = {3: 0, 40: 1, 41: 0, 99: 2}
+    for number in range(100):
+        changes = {"region": "XX-ODD", "revision": odd[number]} if number in odd else {"revision": number % 2}
+        await stages.put_sightings(flow.publisher, [flow.sighting(number, **changes)])
+    async with refusing(flow, "region <> 'XX-ODD'"):
+        assert len(await flow.indexed()) == 100 - len(odd)
+    found = [wire.decode(value, DeadLetter) for _, value in await flow.dead_letters.records()]
+    own = [one for one in found if one.camera_id == flow.camera.camera_id]
+    assert [(one.stage, one.reason) for one in own] == [("indexer", "poisoned")] * len(odd)
+
+
+async def test_an_index_that_refuses_every_row_ends_the_worker_with_nothing_passed_over(flow: Flow) -> None:
+    await stages.put_sightings(flow.publisher, [flow.sighting(number) for number in range(300)])
+    before = await stages.committed(flow.kafka.bootstrap, INDEXER)
+    async with refusing(flow, f"camera_id <> '{flow.camera.camera_id}'"):
+        settings = stages.settings(flow.kafka.bootstrap, flow.database, failure_limit=20)
+        with pytest.raises(TooManyFailures):
+            await asyncio.wait_for(indexer.build(settings).run(asyncio.Event()), 60)
+    assert await stages.committed(flow.kafka.bootstrap, INDEXER) == before
+    assert not await flow.dead_letters.records()
+    assert len(await flow.indexed()) == 300
 
 
 async def test_a_late_read_lies_in_its_own_day(flow: Flow) -> None:

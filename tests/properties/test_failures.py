@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.deadletter import of_bytes
-from ingest.failures import Failures, TooManyFailures
-from ingest.stage import FAILURES
+from ingest.failures import FAILURES, Failures, TooManyFailures
 from tests.support.detections import NOW
 
 MOST_IN_A_ROW, WINDOW = 3, 8
