@@ -102,7 +102,7 @@ class GroupSource:
         self._begun: int | None = None
         self._rejoined = False
         self._clocks = Clocks()
-        self._at_end: tuple[int, float] | None = None
+        self._ends: dict[TopicPartition, tuple[int, float]] = {}
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -145,10 +145,8 @@ class GroupSource:
         other partitions before, so that this source must not be asked again.
         """
         self._ask_again()
-        quiet = False
         try:
             found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
-            quiet = not found
         except NoOffsetForPartitionError as error:
             await self._begin(error.args[0])
             found = {}
@@ -177,7 +175,7 @@ class GroupSource:
         if self._committed_only:
             positions |= await self._passed()
         lag = self._lag()
-        self._compare_clocks(epoch, found, quiet=quiet and not any(lag.values()))
+        self._compare_clocks(found)
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): offset for at, offset in positions.items()},
@@ -217,12 +215,22 @@ class GroupSource:
         if self._consumer is not None:
             await let_go(self._consumer.stop())
 
-    def _compare_clocks(self, epoch: int, found: Mapping[TopicPartition, Sequence[Any]], *, quiet: bool) -> None:
-        """Compare clocks by what was fetched; if all had been read a moment ago (`quiet`), it was appended since."""
-        since_s = self._at_end[1] if self._at_end is not None and self._at_end[0] == epoch else None
-        for messages in found.values():
-            self._clocks.compare(messages[-1].timestamp, since_s=since_s)
-        self._at_end = (epoch, time.monotonic()) if quiet and self._unanswered_s() < ANSWERED_S else None
+    def _compare_clocks(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Compare clocks by what was fetched: what lies behind a partition's end as it was known was appended since."""
+        for at, messages in found.items():
+            end, since_s = self._ends.get(at, (0, None))
+            is_behind = since_s is not None and messages[-1].offset >= end
+            self._clocks.compare(messages[-1].timestamp, since_s=since_s if is_behind else None)
+            if is_behind:
+                del self._ends[at]  # it has served
+        before, self._ends = self._ends, {}
+        for at in self._consumer.assignment():
+            end, answer = self._consumer.highwater(at), self._consumer.last_poll_timestamp(at)
+            ago_s = math.inf if answer is None else max(0.0, time.time() - answer / 1000)
+            if end is not None and ago_s < ANSWERED_S and before.get(at, (end,))[0] == end:
+                self._ends[at] = end, time.monotonic() - ago_s
+            elif at in before:
+                self._ends[at] = before[at]
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Return how many messages come after those fetched so far: the broker says it with each answer to a fetch."""

@@ -1,6 +1,8 @@
 """Processes whose own clock is wrong say so, by the broker's: on Apache Kafka."""
 
 import asyncio
+import contextlib
+import itertools
 from pathlib import Path
 
 import httpx
@@ -45,6 +47,29 @@ async def test_a_worker_whose_clock_is_wrong_says_so(flow: Flow, tmp_path: Path,
     finally:
         worker.stop()
     assert {round(line["ahead_of_the_broker_s"] / HOUR_S) for line in worker.said("clock_differs")} == {hours} - {0}
+
+
+async def test_an_indexer_that_is_never_idle_says_so(flow: Flow, tmp_path: Path) -> None:
+    """It publishes nothing whose acknowledgement would tell it the time, and there is always something to read."""
+    numbers, stop = itertools.count(), asyncio.Event()
+
+    async def keep_busy() -> None:
+        while not stop.is_set():
+            await stages.put_sightings(flow.publisher, [flow.sighting(next(numbers))])
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.05)
+
+    await stages.put_sightings(flow.publisher, [flow.sighting(next(numbers)) for _ in range(50)])
+    worker = wrong("indexer", flow, tmp_path, 24)
+    busy = asyncio.create_task(keep_busy())
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+        await asyncio.to_thread(until, lambda: bool(worker.said("clock_differs")), "it says that its clock is wrong")
+    finally:
+        stop.set()
+        await busy
+        worker.stop()
+    assert {round(line["ahead_of_the_broker_s"] / HOUR_S) for line in worker.said("clock_differs")} == {24}
 
 
 @pytest.mark.parametrize("hours", [24, -1])
