@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import asyncpg
 
-from ingest.adapters import sql
+from ingest.adapters import copying, sql
 from ingest.adapters.outages import connect, is_of_values, is_outage
 from ingest.errors import IngestError, Misconfigured, Unavailable, Unwritable
 from ingest.rows import COLUMNS, Row, newest, ordered
@@ -90,11 +90,10 @@ class SightingIndex:
             failure = sorted_error(error)
             if isinstance(failure, Unwritable):  # it was undone, and the connection is as good as before
                 raise failure from None
-        except asyncpg.InterfaceError as error:
-            if isinstance(error, ValueError):  # a value that does not fit its column, found on our side
-                failure = Unwritable("a row does not fit the index")
-            else:
-                failure = Unavailable("the connection to the database is gone")
+        except copying.DoesNotFit as error:
+            failure = Unwritable(str(error))
+        except asyncpg.InterfaceError:
+            failure = Unavailable("the connection to the database is gone")
         except asyncpg.InternalClientError:
             # What asyncpg makes of a server's farewell that comes while nothing is asked of it.
             failure = Unavailable("the connection to the database was cut")
@@ -109,10 +108,20 @@ class SightingIndex:
             connection.terminate()
 
 
+async def _copy(connection: Any, schema: str, table: str, rows: Sequence[Row]) -> None:
+    """Copy rows into a table with the columns of a row. Raises DoesNotFit, and what the database says."""
+    await connection.copy_to_table(table, schema_name=schema, columns=COLUMNS, source=_pieces(rows), format="binary")
+
+
+async def _pieces(rows: Sequence[Row]) -> AsyncIterator[bytes]:
+    for piece in copying.chunks(rows):
+        yield piece
+
+
 async def _copied(connection: Any, rows: list[Row]) -> bool:
     """Copy rows into the index; False, and nothing is written, if one of them was there."""
     try:
-        await connection.copy_records_to_table("sighting", schema_name="reads", columns=COLUMNS, records=rows)
+        await _copy(connection, "reads", "sighting", rows)
     except asyncpg.UniqueViolationError:
         return False
     return True
@@ -121,7 +130,7 @@ async def _copied(connection: Any, rows: list[Row]) -> bool:
 async def _inserted(connection: Any, rows: list[Row]) -> int:
     """Insert the rows that are not there yet; return how many."""
     async with connection.transaction():
-        await connection.copy_records_to_table("fresh", schema_name="pg_temp", columns=COLUMNS, records=rows)
+        await _copy(connection, "pg_temp", "fresh", rows)
         status: str = await connection.execute(sql.INSERT_FRESH)
     return int(status.rpartition(" ")[2])
 
@@ -129,7 +138,7 @@ async def _inserted(connection: Any, rows: list[Row]) -> int:
 async def _upsert(connection: Any, rows: list[Row]) -> None:
     """Insert rows, or replace those of a lower revision."""
     async with connection.transaction():
-        await connection.copy_records_to_table("incoming", schema_name="pg_temp", columns=COLUMNS, records=rows)
+        await _copy(connection, "pg_temp", "incoming", rows)
         await connection.fetch(sql.UPSERT)
 
 

@@ -1,19 +1,24 @@
 """Whatever the topic `sightings` holds: it is set aside with a reason, or PostgreSQL takes its row."""
 
 import asyncio
+import io
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ingest.adapters import copying, sql
 from ingest.adapters.postgres import SightingIndex
+from ingest.errors import Unwritable
 from ingest.retention import wanted
-from ingest.rows import COLUMNS, Unfit, kept
+from ingest.rows import COLUMNS, Row, Unfit, kept, rows
 from schemas import tables, wire
 from schemas.owners import OwnerRules
 from schemas.sightings import Sighting
@@ -95,6 +100,28 @@ FULL: dict[str, Any] = {
     "candidates": [{"plate": "🚗" * 32, "confidence": 0.123456789} for _ in range(10)],
     **{name: {"value": "車" * 40, "said": "車" * 21} for name in ("make", "model", "colour", "body")},
 }
+EVERY: dict[str, Any] = {
+    "revision": 3,
+    "plate": "ABC0001",
+    "plate_raw": "abc 0001",
+    "plate_confidence": 0.91,
+    "candidates": [{"plate": "ABC0002", "confidence": 0.3}],
+    "region": "US-CO",
+    "region_confidence": 0.82,
+    "position": {"latitude": 39.5, "longitude": -105.25},
+    "clock_uncertainty_s": 2.5,
+    "skew_s": -0.3,
+    "received_at": "1999-12-31T23:59:59.999999+02:00",
+    "heading_deg": 271.5,
+    "lane": 2,
+    "doubts": ["low_confidence", "clock_skew"],
+    "superseded_by": "ABC0003",
+    "crop": {"sha256": "0f" * 32},
+    **{
+        name: {"value": f"{name} Ж", "said": f"said {name}", "confidence": 0.5 + at / 16}
+        for at, name in enumerate(("make", "model", "colour", "body"))
+    },
+}
 
 
 class Index:
@@ -104,6 +131,8 @@ class Index:
         self.loop = asyncio.new_event_loop()
         self.sink = SightingIndex(database.url("platetrail_ingest"))
         self.taken = 0
+        self.compared: Any = None  # a connection to two tables like a batch's
+        self.url = database.superuser_url
         self.loop.run_until_complete(make_days(database, wanted(NOW, RULES.longest_days())))
 
     def fate(self, said: dict[str, Any]) -> str:
@@ -121,13 +150,40 @@ class Index:
         self.taken += 1
         return "written"
 
+    def differing(self, rows: list[Row]) -> int:
+        """Return how many rows are another if they are copied our way than if the client encodes them."""
+        return self.loop.run_until_complete(self._differing(rows))
+
+    async def _differing(self, rows: list[Row]) -> int:
+        if self.compared is None:
+            self.compared = await asyncpg.connect(self.url)
+            await self.compared.execute(
+                sql.CREATE_INCOMING.replace("incoming", "ours").replace(" on commit delete rows", "")
+            )
+            await self.compared.execute("create temporary table theirs (like ours)")
+        await self.compared.execute("truncate ours, theirs")
+        data = io.BytesIO(b"".join(copying.chunks(rows)))
+        await self.compared.copy_to_table("ours", columns=COLUMNS, source=data, format="binary")
+        await self.compared.copy_records_to_table("theirs", columns=COLUMNS, records=rows)
+        assert await self.compared.fetchval("select count(*) from ours") == len(rows)
+        found: int = await self.compared.fetchval(
+            "select count(*) from ((table ours except table theirs) union all (table theirs except table ours)) a"
+        )
+        return found
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self.loop.run_until_complete(self.sink.stop())
+        if self.compared is not None:
+            self.loop.run_until_complete(self.compared.close())
+        self.loop.close()
+
 
 @pytest.fixture(scope="module")
 def index(database: Database) -> Iterator[Index]:
     index = Index(database)
     yield index
-    index.loop.run_until_complete(index.sink.stop())
-    index.loop.close()
+    index.stop()
 
 
 def test_every_field_that_becomes_a_column_is_made_odd() -> None:
@@ -147,6 +203,42 @@ def test_every_field_that_becomes_a_column_is_made_odd() -> None:
 @example(changes=FULL, number=0)
 def test_it_is_set_aside_or_written(index: Index, changes: dict[str, Any], number: int) -> None:
     index.fate({**PLAIN, "pass_id": str(uuid.UUID(int=number)), **changes})
+
+
+@settings(max_examples=300, deadline=None)
+@given(batch=st.lists(odd, min_size=1, max_size=4))
+@example(batch=[FULL, {}, FULL])
+def test_it_is_copied_as_the_client_would(index: Index, batch: list[dict[str, Any]]) -> None:
+    fit: dict[object, Row] = {}
+    for number, changes in enumerate(batch):
+        said = {**PLAIN, "pass_id": str(uuid.UUID(int=number)), **changes}
+        with suppress(wire.Undecodable, Unfit):
+            [row] = rows([wire.decode(msgspec.json.encode({"v": 1, **said}), Sighting)])
+            fit[row.key] = row
+    assert index.differing(list(fit.values())) == 0
+
+
+def test_each_column_is_copied_as_the_client_would(index: Index) -> None:
+    [row] = rows([wire.decode(msgspec.json.encode({"v": 1, **PLAIN, **EVERY}), Sighting)])
+    assert None not in row
+    assert len({value for value in row if isinstance(value, float)}) == 11, "two columns in each other's place are seen"
+    assert index.differing([row]) == 0
+
+
+def test_a_batch_of_many_pieces_is_copied_whole(index: Index) -> None:
+    [row] = rows([sighting(plate_raw="ABC0000")])
+    many = [row._replace(pass_id=uuid.UUID(int=number)) for number in range(2 * copying.STEP + 1)]
+    assert index.differing(many) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"revision": 2**31}, {"clock_uncertainty_s": 1e39}, {"lane": 2**15}, {"make": "\ud800"}, {"said": "A"}]
+)
+def test_what_fits_no_column_is_refused_without_a_word_of_it(index: Index, change: dict[str, Any]) -> None:
+    [row] = rows([sighting(plate_raw="ABC0000")])
+    with pytest.raises(Unwritable, match=r"^a row does not fit the index$"):
+        index.loop.run_until_complete(index.sink.write([row._replace(**change)]))
+    assert index.fate(PLAIN) == "written"
 
 
 @pytest.mark.parametrize("name", ["region", "owner", "timezone", "camera_id", "plate_key", "superseded_by", "plate"])
