@@ -215,14 +215,20 @@ class KafkaPublisher:
             "linger_ms": 0,
         }
 
+    def _made(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(**self._options())
+
     async def _new_producer(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(**self._options())
+        producer = self._made()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await producer.start()
         except (KafkaError, TimeoutError) as error:
             await _stop(producer)
             raise self._broker.unreachable(error) from None
+        except asyncio.CancelledError:
+            await _stop(producer)
+            raise
         return producer
 
     async def _renew(self, spoiled: AIOKafkaProducer) -> None:
