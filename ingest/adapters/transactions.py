@@ -31,7 +31,7 @@ from schemas import topics
 from schemas.deadletters import DeadLetter
 
 AGAIN_S: Final = 0.2
-LONGEST_AGAIN_S: Final = 5.0
+LONGEST_AGAIN_S: Final = 0.5
 """How long to wait before a lost broker is tried again: at first, and at the most."""
 
 _LOG: Final = structlog.get_logger()
@@ -114,6 +114,8 @@ class Transactions:
                 return await producer.transact(writes, self._group, place, mark)
             except Lost:
                 _LOG.warning("connection_lost", topic=place[0], partition=place[1])
+            self._producers.pop(place, None)
+            await producer.stop()
             await self._take_again(place)
             found = self._marks[place]
             if found == mark != before:

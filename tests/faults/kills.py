@@ -198,9 +198,10 @@ async def kafka(system: System, rng: Random, names: Sequence[str] = ("enricher",
 
 
 async def kafka_with_letters(system: System, load: Load, rng: Random) -> int:
-    """Kill the broker while the enricher has something in hand, and letters are counted."""
-    load.stressed = "counting"
+    """Kill the broker while the enricher, which commits again since the last time, has something in hand."""
+    load.stressed = "counting"  # so that letters are counted
     try:
+        await _until_it_commits(system, "enricher")
         held = await kafka(system, rng, ("enricher",))
     finally:
         load.stressed = ""
