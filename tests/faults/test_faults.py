@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.faults.load import World
-from tests.faults.rounds import SERVERS, TRANSACTIONAL, Result, run
+from tests.faults.rounds import TRANSACTIONAL, Result, run
 from tests.faults.system import ORDER, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,8 +82,7 @@ async def test_an_enricher_with_transactions_writes_nothing_twice_whatever_becom
     world: World, say: Say
 ) -> None:
     """The topic of sightings itself has no double for who reads what is committed: that is what the setting is for."""
-    faults = [name for name in TRANSACTIONAL if name not in SERVERS]  # docs/faults.md, "What this has found"
-    result = await once(world, say, *faults)
+    result = await once(world, say, *TRANSACTIONAL)
     refused = [one for one in result.ended if one.name.startswith("enricher")]
     assert all(one.returncode == 1 for one in refused), "who lost its partitions in a batch says so, and ends"
 
