@@ -5,6 +5,7 @@ a batch stage. So agents are for streams that people could read along, and `run_
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -39,8 +40,29 @@ class _Reading(AIOKafkaConsumerThread):
         return consumer
 
 
+class _Offset(int):
+    """An offset that is true also if it is 0."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class _Read(defaultdict[Any, int | None]):
+    """How far partitions were read; Faust takes a partition of which the first record was read for one that was not."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+
+    def __setitem__(self, at: Any, offset: int | None) -> None:
+        super().__setitem__(at, None if offset is None else _Offset(offset))
+
+
 class _Consumer(aiokafka.Consumer):
     """One that commits past what is no record: the ends of transactions, and what was undone."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._read_offset = _Read()
 
     async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
         # Faust counts the record behind a gap to it, and so twice: a commit would end there, however many come after.

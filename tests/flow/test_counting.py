@@ -26,7 +26,7 @@ from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
 from tests.support import retention, stages
 from tests.support.detections import detection
-from tests.support.topics import make_topics, write
+from tests.support.topics import delete, make_topics, write
 from tests.support.wait import until, until_async
 
 PLATE: Final = "CNT0042"
@@ -225,6 +225,21 @@ async def test_a_commit_goes_past_any_number_of_transactions(counting: Counting)
     await counting.put(letter(), letter())
     await until_async(shows(worker, {"enricher/poisoned": 120, "enricher/unknown_camera": 2}), "all are counted")
     await until_async(counting.committed, "and committed, in a few commits of one second each")
+
+
+async def test_a_commit_goes_past_what_was_undone_behind_the_very_first_letters(counting: Counting) -> None:
+    await delete(counting.kafka.bootstrap, topics.DEAD_LETTERS)
+    await make_topics(counting.kafka.bootstrap)
+    worker = counting.start()
+    worker.wait_until_ready()
+    await counting.put(letter(), letter())
+    await until_async(shows(worker, {"enricher/unknown_camera": 2}), "the first are counted")
+    await until_async(counting.committed, "and committed")
+    for key in (b"0", b"1"):
+        await written_in_transactions(counting.kafka, key, ("abort", 5), ("commit", 1))
+    await counting.put(letter(), letter())
+    await until_async(shows(worker, {"enricher/poisoned": 2, "enricher/unknown_camera": 4}), "all are counted")
+    await until_async(counting.committed, "and committed")
 
 
 async def test_no_topic_appears_that_nobody_declared(counting: Counting) -> None:
