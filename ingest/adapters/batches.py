@@ -137,6 +137,12 @@ class GroupSource:
         except UnknownTopicOrPartitionError:  # after the client has waited for it
             await let_go(consumer.stop())
             raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
+        except KafkaError as error:
+            await let_go(consumer.stop())
+            if type(error) is not KafkaError:
+                raise
+            # What the client has no name for: that another member took this one's name in the same moment.
+            raise Misconfigured("refused as it joins: another worker has the same PLATETRAIL_INSTANCE") from None
 
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second.
