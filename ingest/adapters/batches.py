@@ -128,21 +128,23 @@ class GroupSource:
         self._consumer = consumer  # its listener asks it
         try:
             await consumer.start()
-        except KafkaConnectionError as error:
-            await let_go(consumer.stop())
-            raise self._broker.unreachable(error) from None
-        except InvalidSessionTimeoutError:
-            await let_go(consumer.stop())
-            raise Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S") from None
-        except UnknownTopicOrPartitionError:  # after the client has waited for it
-            await let_go(consumer.stop())
-            raise Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it") from None
         except KafkaError as error:
             await let_go(consumer.stop())
-            if type(error) is not KafkaError:
-                raise
+            raise self._not_joined(error) from None
+
+    def _not_joined(self, error: Exception) -> Exception:
+        """Return what the error says that a start has ended with."""
+        match error:
+            case KafkaConnectionError():
+                return self._broker.unreachable(error)
+            case InvalidSessionTimeoutError():
+                return Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S")
+            case UnknownTopicOrPartitionError():  # after the client has waited for it
+                return Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it")
+        if type(error) is KafkaError:
             # What the client has no name for: that another member took this one's name in the same moment.
-            raise Misconfigured("refused as it joins: another worker has the same PLATETRAIL_INSTANCE") from None
+            return Misconfigured("refused as it joins: another worker has the same PLATETRAIL_INSTANCE")
+        return error
 
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second.
