@@ -224,8 +224,10 @@ def own_database(fresh_database: Callable[[], Database]) -> Database:
 def clocks_changed(forward: bool) -> str:
     """Return a time zone in which clocks were put forward, or back, at the last midnight (UTC), as POSIX writes it."""
     today = datetime.now(UTC)
-    days = [f"J{(today + timedelta(days=shift)).replace(year=2001).timetuple().tm_yday}/0" for shift in (-60, 0, 60)]
-    return "AAA0BBB," + ",".join(days[1:] if forward else days[:2])
+    days = [f"J{(today + timedelta(days=shift)).replace(year=2001).timetuple().tm_yday}" for shift in (-60, 0, 60)]
+    on, off = days[1:] if forward else days[:2]
+    # Each hour is the one that clocks show before they are changed: 01:00 of BBB is midnight UTC.
+    return f"AAA0BBB,{on}/0,{off}/1"
 
 
 @pytest.mark.parametrize("forward", [True, False])
