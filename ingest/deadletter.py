@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from schemas import wire
+from schemas.cameras import is_id
 from schemas.deadletters import DeadLetter, Reason, Stage
 from schemas.detections import Detection
 from schemas.sightings import Sighting
@@ -63,14 +64,15 @@ def of_bytes(stage: Stage, place: str, size_bytes: int, at: datetime) -> DeadLet
 def of_report(reason: Reason, place: str, camera_id: str, size_bytes: int, at: datetime) -> DeadLetter:
     """Return the letter of a camera's report that the health worker can't use: its size and its camera alone.
 
-    `place` as in `of_bytes`. A name that is too long to be that of a camera is left out.
+    `place` as in `of_bytes`. What has not the form of a camera's id is left out: whoever wrote the report may have put
+    anything there, and a letter's camera is listed without a reason on the record.
     """
     return DeadLetter(
         letter_id=uuid.uuid5(LETTER_NAMESPACE, f"health\x1f{reason}\x1f{place}"),
         stage="health",
         reason=reason,
         at=at,
-        camera_id=_name(camera_id),
+        camera_id=camera_id if is_id(camera_id) else None,
         size_bytes=size_bytes,
     )
 

@@ -67,10 +67,10 @@ class Watch(Runner):
         found = [_change(message) for message in fetched.messages]
         before = self._in_a_row
         self._watch(fetched.messages, found)
-        at = [place for place, one in enumerate(found) if isinstance(one, Change)]
-        refused = await self._fold([one for one in found if isinstance(one, Change)]) if at else []
-        for place in refused:
-            found[at[place]] = _Unusable("poisoned", "the table does not take it")
+        changes = [(at, one) for at, one in enumerate(found) if isinstance(one, Change)]
+        refused = await self._fold([change for _, change in changes]) if changes else []
+        for at, change in (changes[place] for place in refused):
+            found[at] = _poisoned(change, "the table does not take it")
         if refused:
             self._in_a_row = before
             self._watch(fetched.messages, found)
@@ -120,15 +120,15 @@ class Watch(Runner):
         size, place = len(message.value or b""), f"{message.topic}\x1f{message.partition}\x1f{message.offset}"
         if unusable.reason == "undecodable":
             return deadletter.of_bytes(NAME, place, size, self._clock())
-        camera_id = (message.key or b"").decode(errors="replace")
-        return deadletter.of_report(unusable.reason, place, camera_id, size, self._clock())
+        return deadletter.of_report(unusable.reason, place, unusable.camera_id, size, self._clock())
 
 
 class _Unusable(NamedTuple):
-    """A message of which nothing can be folded: the reason of its letter, and what the log says of it."""
+    """A message of which nothing can be folded: the reason of its letter, what the log says, and whom it speaks of."""
 
     reason: Reason
     says: str
+    camera_id: str = ""
 
 
 _Found = CameraReport | Letter | _Unusable | None
@@ -138,13 +138,19 @@ def _change(message: Message) -> _Found:
     """Return what a message says of a camera; None if nothing."""
     try:
         change = _decoded(message)
-        if change is not None:
-            check(change)
     except wire.Undecodable as error:
         return _Unusable("undecodable", str(error))
+    if change is None:
+        return None
+    try:
+        check(change)
     except Unfit as error:
-        return _Unusable("poisoned", str(error))
+        return _poisoned(change, str(error))
     return change
+
+
+def _poisoned(change: Change, says: str) -> _Unusable:
+    return _Unusable("poisoned", says, "" if isinstance(change, Letter) else change.camera_id)
 
 
 def _decoded(message: Message) -> Change | None:

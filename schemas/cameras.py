@@ -1,5 +1,6 @@
 """A camera as the registry knows it: the authority for owner, position, time zone and trust in its clock."""
 
+import re
 from datetime import datetime
 from typing import Final, Literal, get_args
 
@@ -53,6 +54,13 @@ PROOFS: Final[dict[str | None, tuple[Proof, ...]]] = {
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
 DEFAULT_CLOCK_UNCERTAINTY_S = 2.0
+
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of a camera's id."""
+    return _ID.fullmatch(text) is not None
 
 
 class Camera(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from schemas import keys
-from schemas.cameras import Camera
+from schemas.cameras import Camera, is_id
 from schemas.health import REPORTERS, CameraState
 from schemas.queries import Asker, Role
 from search import camera_changes, camera_csv, cameras, health
@@ -182,7 +182,7 @@ class Act:
         return cameras.build(new, owner, key, at), camera_changes.shown(new.proof, key)
 
     async def _own(self, asker: Asker, camera_id: str) -> Camera:
-        camera = await self._registry.find(camera_id, asker.agency) if cameras.is_id(camera_id) else None
+        camera = await self._registry.find(camera_id, asker.agency) if is_id(camera_id) else None
         if camera is None:
             raise NotFound("Your agency has no camera of this id.")
         return camera

@@ -1,7 +1,6 @@
 """Cameras as their agency registers them: a body into a camera, what is shown of one, and what the log keeps. Pure."""
 
 import math
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -11,7 +10,17 @@ from zoneinfo import available_timezones
 import msgspec
 
 from schemas import keys
-from schemas.cameras import DEFAULT_CLOCK_UNCERTAINTY_S, FORMATS, PROOFS, Camera, ClockUse, Format, Handling, Proof
+from schemas.cameras import (
+    DEFAULT_CLOCK_UNCERTAINTY_S,
+    FORMATS,
+    PROOFS,
+    Camera,
+    ClockUse,
+    Format,
+    Handling,
+    Proof,
+    is_id,
+)
 from schemas.entries import Entry, disclose
 from schemas.keys import NewKey
 from schemas.queries import Asker, Receipt
@@ -30,7 +39,6 @@ LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 RESERVED: Final = frozenset({"health", "import"})
 """Ids that would be taken for other paths below `/v1/cameras/`."""
 
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _DeviceId = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
@@ -223,11 +231,6 @@ def _unproving(found: dict[str, Any]) -> Iterator[str]:
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text has the form of a camera's id."""
-    return _ID.fullmatch(text) is not None
 
 
 def build(new: NewCamera, owner: str, key: NewKey, at: datetime) -> Camera:

@@ -131,6 +131,20 @@ async def test_what_the_states_refuse_is_set_aside_and_the_rest_goes_on() -> Non
     assert of.committed == [30]
 
 
+@pytest.mark.parametrize("key", [b"cam-1\0", b"\xff", b"XQ7041", b"", None])
+async def test_a_letter_names_the_camera_of_its_report_and_nothing_of_the_records_key(key: bytes | None) -> None:
+    """Whoever wrote the report has chosen both, and a letter's camera is listed without a reason on the record."""
+    of, states = topic(topics.CAMERA_HEALTH), States()
+    for number, camera_id in enumerate(("cam-1", "XQ7041", "", "cam-1\x7f", "c" * 64), start=1):
+        of.put(wire.encode(report(number, camera_id=camera_id)), key=key)
+    of.put(wire.encode(report(6)), key=key)
+    of.put(wire.encode(report(7, camera_id="cam-2", accepted=-1)), key=key)
+    states.refuses = frozenset(range(1, 6))
+    letters = await worked_off(of, states)
+    assert [one.camera_id for one in letters] == ["cam-1", None, None, None, None, "cam-2"]
+    assert [wire.decode(wire.encode(one), DeadLetter) for one in letters] == letters
+
+
 async def test_states_that_refuse_everything_end_it_uncommitted() -> None:
     of, states = topic(topics.CAMERA_HEALTH, *(wire.encode(report(number)) for number in range(1, 31))), States()
     states.refuses = frozenset(range(1, 31))
