@@ -44,7 +44,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
         PostgresStates(needed(settings.database_url, "database_url")),
         TopicSink(publisher, topics.DEAD_LETTERS, deadletter.key),
         parts=(publisher,),
-        limits=Limits(outage_s=settings.outage_limit_s),
+        limits=Limits(outage_s=settings.outage_limit_s, failures=settings.failure_limit),
         observer=observer,
     )
 

@@ -69,7 +69,9 @@ def build(
         Work(name=NAME, decode=wire.reader(Detection), function=function, form=as_it_is),
         nowhere,
         nowhere,
-        limits=Limits(outage_s=settings.outage_limit_s),
+        limits=Limits(
+            outage_s=settings.outage_limit_s, failures=settings.failure_limit, failure_window=settings.failure_window
+        ),
         observer=observer,
     )
 
