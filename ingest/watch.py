@@ -23,7 +23,7 @@ Change = CameraReport | Letter
 
 
 class TooManyUnusable(IngestError):
-    """So many messages in a row were none that the fault is likely ours: nothing of this batch is committed."""
+    """So many messages in a row could not be used that the fault is likely ours: nothing of this batch is committed."""
 
 
 class States(Part, Protocol):
@@ -65,15 +65,11 @@ class Watch(Runner):
 
     async def _work_off(self, fetched: Fetched) -> None:
         found = [_change(message) for message in fetched.messages]
-        before = self._in_a_row
-        self._watch(fetched.messages, found)
         changes = [(at, one) for at, one in enumerate(found) if isinstance(one, Change)]
         refused = await self._fold([change for _, change in changes]) if changes else []
         for at, change in (changes[place] for place in refused):
             found[at] = _poisoned(change, "the table does not take it")
-        if refused:
-            self._in_a_row = before
-            self._watch(fetched.messages, found)
+        self._watch(fetched.messages, found)
         letters = [
             self._letter(message, one)
             for message, one in zip(fetched.messages, found, strict=True)
@@ -105,16 +101,23 @@ class Watch(Runner):
         return {"folded": self._folded, "unusable": self._unusable}
 
     def _watch(self, messages: Sequence[Message], found: Sequence["_Found"]) -> None:
-        """Say that messages cannot be used. Raises TooManyUnusable if there are too many in a row."""
+        """Say which messages of a batch cannot be used. Raises TooManyUnusable if there are too many in a row.
+
+        What was folded beside them may be folded again.
+        """
+        unusable = Counter[tuple[str, str]]()
+        longest = 0
         for message, one in zip(messages, found, strict=True):
-            if not isinstance(one, _Unusable):
+            if isinstance(one, _Unusable):
+                unusable[message.topic, one.says] += 1
+                self._in_a_row += 1
+                longest = max(longest, self._in_a_row)
+            else:
                 self._in_a_row = 0
-                continue
-            self._in_a_row += 1
-            if self._in_a_row == 1:
-                structlog.get_logger().error("unusable", stage=NAME, topic=message.topic, reason=one.says)
-            if self._in_a_row > self._limits.failures:
-                raise TooManyUnusable(f"more than {self._limits.failures} messages in a row are none") from None
+        for (topic, says), number in unusable.items():
+            structlog.get_logger().error("unusable", stage=NAME, topic=topic, reason=says, messages=number)
+        if longest > self._limits.failures:
+            raise TooManyUnusable(f"more than {self._limits.failures} messages in a row cannot be used")
 
     def _letter(self, message: Message, unusable: "_Unusable") -> DeadLetter:
         size, place = len(message.value or b""), f"{message.topic}\x1f{message.partition}\x1f{message.offset}"

@@ -53,13 +53,13 @@ def topic(name: str, *values: bytes | None) -> MemoryTopic:
     return made
 
 
-async def worked_off(of: MemoryTopic, states: States) -> list[DeadLetter]:
+async def worked_off(of: MemoryTopic, states: States, max_records: int = 100) -> list[DeadLetter]:
     """Run a worker until everything is committed, or it ends; return the letters it wrote."""
     stop = asyncio.Event()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InMemory)
         letters: MemorySink[DeadLetter] = MemorySink()
-    running = asyncio.create_task(Watch(MemorySource(of), states, letters, limits=SOON).run(stop))
+    running = asyncio.create_task(Watch(MemorySource(of, max_records), states, letters, limits=SOON).run(stop))
     while of.lag() and not running.done():  # noqa: ASYNC110 - what is watched has no event
         await asyncio.sleep(0)
     stop.set()
@@ -79,8 +79,9 @@ async def test_reports_are_folded_and_what_is_none_is_skipped() -> None:
         await worked_off(of, states)
     assert states.changes == [report(1), report(2)]
     assert of.committed == [4]
-    assert [line["log_level"] for line in logs if line["event"] == "unusable"] == ["error"]
-    assert logs[-1]["unusable"] == 2
+    said = [line for line in logs if line["event"] == "unusable"]
+    assert {line["log_level"] for line in said} == {"error"}
+    assert sum(line["messages"] for line in said) == logs[-1]["unusable"] == 2
     assert "XQ7041" not in str(logs)
 
 
@@ -113,7 +114,7 @@ async def test_too_many_messages_that_are_none_end_it_uncommitted() -> None:
     of, states = topic(topics.CAMERA_HEALTH, wire.encode(report(1)), *[b"{"] * 6), States()
     with pytest.raises(TooManyUnusable):
         await worked_off(of, states)
-    assert (states.changes, of.committed) == ([], [0])
+    assert of.committed == [0]
     good = topic(topics.CAMERA_HEALTH, *[b"{", b"{", wire.encode(report(1))] * 4)
     await worked_off(good, states)
     assert good.committed == [12]
@@ -129,6 +130,25 @@ async def test_what_the_states_refuse_is_set_aside_and_the_rest_goes_on() -> Non
     assert [(one.stage, one.reason) for one in letters] == [("health", "poisoned")] * 4
     assert len({one.letter_id for one in letters}) == 4
     assert of.committed == [30]
+
+
+async def test_what_cannot_be_used_is_said_once_a_batch_with_its_number() -> None:
+    """Whether it was seen before the rest was written, or only then."""
+    values = [b"{", wire.encode(report(1)), wire.encode(report(2)), b"{", wire.encode(report(3)), wire.encode(report(4))]
+    of, states = topic(topics.CAMERA_HEALTH, *values), States()
+    states.refuses = frozenset({1, 3, 4})
+    with capture_logs() as logs:
+        await worked_off(of, states)
+    said = [(line["reason"], line["messages"]) for line in logs if line["event"] == "unusable"]
+    assert said == [("not a CameraReport: DecodeError", 2), ("the table does not take it", 3)]
+
+
+async def test_messages_in_a_row_are_counted_on_from_batch_to_batch_whatever_is_wrong_with_them() -> None:
+    of, states = topic(topics.CAMERA_HEALTH, *[b"{", wire.encode(report(1)), wire.encode(report(-1))] * 2), States()
+    states.refuses = frozenset({1})
+    with pytest.raises(TooManyUnusable):
+        await worked_off(of, states, max_records=1)
+    assert of.committed == [5]
 
 
 @pytest.mark.parametrize("key", [b"cam-1\0", b"\xff", b"XQ7041", b"", None])
