@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from ingest import deadletter, isolating
-from ingest.errors import IngestError
+from ingest.errors import IngestError, Unwritable
 from ingest.health import Letter, Unfit, check
 from ingest.ports import UNOBSERVED, Fetched, Message, Observer, Part, Sink, Source
 from ingest.runner import Finish, Limits, Runner
@@ -66,9 +66,10 @@ class Watch(Runner):
     async def _work_off(self, fetched: Fetched) -> None:
         found = [_change(message) for message in fetched.messages]
         changes = [(at, one) for at, one in enumerate(found) if isinstance(one, Change)]
-        refused = await self._fold([change for _, change in changes]) if changes else []
-        for at, change in (changes[place] for place in refused):
-            found[at] = _poisoned(change, "the table does not take it")
+        refused = await self._fold([change for _, change in changes]) if changes else {}
+        for place, says in refused.items():
+            at, change = changes[place]
+            found[at] = _poisoned(change, says)
         self._watch(fetched.messages, found)
         letters = [
             self._letter(message, one)
@@ -81,14 +82,19 @@ class Watch(Runner):
         if await self._commit(fetched):
             self._count(found, letters)
 
-    async def _fold(self, changes: Sequence[Change]) -> list[int]:
-        """Fold changes; return the places of those that the states refuse."""
+    async def _fold(self, changes: Sequence[Change]) -> dict[int, str]:
+        """Fold changes; return the places of those that the states refuse, and what they say of each."""
+        says: dict[int, str] = {}
 
         async def fold(start: int, stop: int) -> None:
-            await self._through_outages(lambda: self._states.fold(changes[start:stop]))
+            try:
+                await self._through_outages(lambda: self._states.fold(changes[start:stop]))
+            except Unwritable as error:
+                says[start] = str(error)  # the last time that it is said of a place, it is of that one alone
+                raise
 
         with self._timed("write"):
-            return await isolating.refused(fold, len(changes), self._limits.failures)
+            return {at: says[at] for at in await isolating.refused(fold, len(changes), self._limits.failures)}
 
     def _count(self, found: Sequence["_Found"], letters: Sequence[DeadLetter]) -> None:
         folded = sum(isinstance(one, Change) for one in found)

@@ -60,7 +60,7 @@ class PostgresStates:
         async with connection.transaction():
             await connection.execute(sql.HEALTH_BEGIN, ids)
             rows = await connection.fetch(sql.HEALTH_LOCK, ids)
-            states = [_folded(row["state"], by_camera[row["camera_id"]]) for row in rows]
+            states = [_state(row["state"], by_camera[row["camera_id"]]) for row in rows]
             await connection.execute(sql.HEALTH_PUT, [row["camera_id"] for row in rows], states)
 
     async def _connected(self) -> Any:
@@ -83,22 +83,33 @@ class PostgresStates:
             failure = Unwritable("a row does not fit") if is_of_value else Unavailable("the connection is gone")
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             failure = Unavailable("the database does not answer")
-        except msgspec.MsgspecError:
-            failure = Misconfigured("what is known of a camera is of a later version, or was changed by hand")
-        except (OverflowError, TypeError, ValueError) as error:
-            failure = Unwritable(f"a change cannot be folded: {type(error).__name__}")
+        if not isinstance(failure, Unwritable):  # that was undone, and the connection is as good as before
+            self._drop_connection()
+        raise failure
+
+    def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-        raise failure
 
 
 def _camera_id(change: Change) -> str:
     return (change.letter.camera_id or "") if isinstance(change, Letter) else change.camera_id
 
 
-def _folded(data: bytes, changes: Sequence[Change]) -> bytes:
-    state: CameraState = health.decode(data)
+def _state(data: bytes, changes: Sequence[Change]) -> bytes:
+    """Return a camera's row with changes in it. Raises Unwritable if there is none, Misconfigured if it was none."""
+    try:
+        state = health.decode(data)
+    except msgspec.MsgspecError:
+        raise Misconfigured("what is known of a camera is of a later version, or was changed by hand") from None
+    try:
+        return health.encode(_folded(state, changes))
+    except (msgspec.MsgspecError, OverflowError, TypeError, ValueError) as error:
+        raise Unwritable(f"a change cannot be folded: {type(error).__name__}") from None
+
+
+def _folded(state: CameraState, changes: Sequence[Change]) -> CameraState:
     for change in changes:
         state = fold_letter(state, change) if isinstance(change, Letter) else fold(state, change)
-    return health.encode(state)
+    return state

@@ -122,7 +122,14 @@ async def test_what_no_row_takes_is_refused_for_its_values(
     states: PostgresStates, database: Database, changes: dict[str, Any]
 ) -> None:
     """It is nobody's outage, and no fault of the installation: nothing is folded, and the rest may be without it."""
+    before = states._connection
     with pytest.raises(Unwritable):
         await states.fold([report(1, camera_id="beside"), report(2, **{"camera_id": "beside", **changes})])
     await states.fold([report(1, camera_id="beside")])
     assert await state_of(database, "beside") == folded([report(1, camera_id="beside")])
+    assert states._connection is before, "halving a batch takes no new connection for each half"
+
+
+async def test_an_error_of_ours_is_said_as_it_is_and_not_taken_for_a_reports(states: PostgresStates) -> None:
+    with pytest.raises(TypeError):
+        await states.fold([report(1, camera_id="one"), report(1, camera_id=None)])
