@@ -221,13 +221,31 @@ def own_database(fresh_database: Callable[[], Database]) -> Database:
     return fresh_database()
 
 
-def clocks_changed(forward: bool) -> str:
-    """Return a time zone in which clocks were put forward, or back, at the last midnight (UTC), as POSIX writes it."""
-    today = datetime.now(UTC)
-    days = [f"J{(today + timedelta(days=shift)).replace(year=2001).timetuple().tm_yday}" for shift in (-60, 0, 60)]
+def clocks_changed(forward: bool, today: datetime) -> str:
+    """Return a time zone in which clocks are put forward, or back, at a day's first midnight (UTC), as POSIX writes it.
+
+    Days are numbered from 0 with the one that leap years have, so that it may be any.
+    """
+    days = [str((today + timedelta(days=shift)).timetuple().tm_yday - 1) for shift in (-60, 0, 60)]
     on, off = days[1:] if forward else days[:2]
     # Each hour is the one that clocks show before they are changed: 01:00 of BBB is midnight UTC.
     return f"AAA0BBB,{on}/0,{off}/1"
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_clocks_can_be_changed_on_any_day_of_any_year(both: Connections, forward: bool) -> None:
+    """The days beside it, 60 before and after, may fall on one that other years do not have."""
+    search, _ = both
+    for day in ("2027-12-31", "2028-01-01", "2028-02-28", "2028-02-29", "2028-03-01", "2028-04-29", "2028-12-31"):
+        today = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+        for hours in (1, 12, 23):
+            await search.execute(f"set timezone = '{clocks_changed(forward, today)}'")
+            found = await search.fetchval(
+                "select extract(epoch from $1::timestamptz - ($1::timestamptz - interval '1 day')) / 3600",
+                today + timedelta(hours=hours),
+            )
+            assert found == (23 if forward else 25), day
+    await search.execute("reset timezone")
 
 
 @pytest.mark.parametrize("forward", [True, False])
@@ -241,9 +259,9 @@ async def test_an_owners_days_have_24_hours_also_where_clocks_were_put_forward_o
     try:
         for hours in (23.5, 24.5):
             await plant_read(superuser, hours)
-        for connection in (search, maintain):
-            await connection.execute(f"set timezone = '{clocks_changed(forward)}'")
         now = datetime.now(UTC)
+        for connection in (search, maintain):
+            await connection.execute(f"set timezone = '{clocks_changed(forward, now)}'")
         a_day = await search.fetchval("select extract(epoch from now() - (now() - interval '1 day')) / 3600")
         assert a_day == (23 if forward else 25), "a day of the calendar"
         own = await search.fetchval("select gate.put_scope($1)", scope({OWNER: 1}))
