@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
-from ingest.errors import Misconfigured, Oversized, Unavailable
+from ingest.errors import Misconfigured, Oversized, Unavailable, Unwritable
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Step
 from ingest.stage import Limits, Stage, Work, as_it_is
 from schemas import wire
@@ -587,6 +587,45 @@ async def test_what_is_too_large_to_be_written_is_a_dead_letter_and_the_rest_is_
     assert (rig.stage.counts.written, rig.stage.counts.dead_letters) == (18, 3)
     assert [line["messages"] for line in logs if line["event"] == "too_large"] == [2]
     assert "XXX" not in str(logs)
+
+
+class Choosy(Narrow):
+    """One that refuses whatever it is given, too, while a plate in it has a certain mark."""
+
+    def __init__(self, longest: int, mark: str) -> None:
+        super().__init__(longest)
+        self.mark = mark
+
+    async def write(self, items: Sequence[Any]) -> None:
+        if any(self.mark in (item.plate_raw or "") for item in items):
+            raise Unwritable("a plate has the mark")
+        await super().write(items)
+
+
+async def test_of_one_batch_some_is_refused_and_some_too_large_and_the_rest_is_written_once() -> None:
+    """Also what is both: it is refused, and has one letter."""
+    rig = narrowed(Rig(), items=50, letters=1000)
+    with pytest.warns(InMemory):
+        rig.sink = rig.stage._sink = Choosy(50, "%")
+    plates = {2: "%", 5: "X" * 100, 8: "%", 9: "%" * 100, 12: "Y" * 100, 19: "Z" * 100}
+    items = [detection(number, plate_raw=plates.get(number, "ABC")) for number in range(20)]
+    rig.put(*items)
+    with capture_logs() as logs:
+        await rig.drain()
+    assert sorted(rig.sink.items, key=lambda item: item.captured_at) == [
+        item for number, item in enumerate(items) if number not in plates
+    ]
+    reasons: dict[Reason, list[int]] = {"poisoned": [2, 8, 9], "too_large": [5, 12, 19]}
+    assert {reason: sorted(_numbers(rig, items, reason)) for reason in reasons} == reasons
+    assert len(rig.letters.items) == 6
+    assert (rig.stage.counts.written, rig.stage.counts.dead_letters) == (14, 6)
+    said = [(line["event"], line["messages"]) for line in logs if line["log_level"] == "error"]
+    assert sorted(said) == [("too_large", 3), ("unwritable", 3)]
+    assert "%" not in str(logs)
+
+
+def _numbers(rig: Rig, items: list[Detection], reason: Reason) -> list[int]:
+    return [items.index(one.detection) for one in rig.letters.items if one.reason == reason and one.detection]
 
 
 async def test_a_letter_that_is_too_large_itself_is_shortened_and_not_lost() -> None:
