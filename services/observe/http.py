@@ -7,8 +7,9 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -22,10 +23,14 @@ from services.observe.tracing import install_traces, is_on
 from services.settings import Settings
 
 
+class NotStarted(Exception):
+    """A service could not begin to serve. Names where it should listen, as its settings say."""
+
+
 def run_http(service: str, build: Callable[[Settings], Starlette]) -> None:
     """Run an application until SIGTERM or SIGINT. Paths and queries of requests are not logged.
 
-    Exits with 1 if it cannot be built, and the last line of the log says why, as `run_worker` does.
+    Exits with 1 if it cannot be built or started, and the last line of the log says why, as `run_worker` does.
     """
     settings = configured(service)
     try:
@@ -36,6 +41,7 @@ def run_http(service: str, build: Callable[[Settings], Starlette]) -> None:
     except Exception as error:  # noqa: BLE001 - the process ends with it
         tell_failure(error)
         sys.exit(1)
+    _note_failed_starts(app)
     config = uvicorn.Config(
         app,
         host=settings.listen_host,
@@ -90,19 +96,49 @@ def unix_socket(path: Path) -> socket.socket:
     return bound
 
 
+def _note_failed_starts(app: Starlette) -> None:
+    """Let `state.failure` be what keeps an application's parts from starting: uvicorn keeps that to itself."""
+    lifespan = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def noting(of: Starlette) -> AsyncIterator[Any]:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                state = await stack.enter_async_context(lifespan(of))
+            except Exception as error:
+                app.state.failure = error
+                raise
+            yield state
+
+    app.router.lifespan_context = noting
+
+
+async def _served(server: _Server, unix: socket.socket | None) -> None:
+    """Serve until it is told to end. Raises NotStarted if it could not begin."""
+    config = server.config
+    try:
+        await server.serve(None if unix is None else [config.bind_socket(), unix])
+    except SystemExit as error:  # uvicorn's way to say so
+        taken = isinstance(error.__context__, OSError)
+        where = f"cannot listen on {config.host}, port {config.port}"
+        raise NotStarted(where if taken else "a part did not start") from error.__context__
+
+
 async def _serve(config: uvicorn.Config, service: str, app: Starlette, unix: socket.socket | None) -> int:
     server = _Server(config)
-    task = asyncio.create_task(server.serve(None if unix is None else [config.bind_socket(), unix]))
+    task = asyncio.create_task(_served(server, unix))
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     log = structlog.get_logger()
     if server.started:
         collect_seldom()
         log.info("ready", service=service, port=server.servers[0].sockets[0].getsockname()[1])
-    await task
-    if not server.started:
-        return 3
-    failure: BaseException | None = getattr(app.state, "failure", None)
+    error: BaseException | None = None
+    try:
+        await task
+    except Exception as raised:  # noqa: BLE001 - the process ends with it
+        error = raised
+    failure: BaseException | None = getattr(app.state, "failure", None) or error
     if failure is not None:
         tell_failure(failure)
         return ending(1)
