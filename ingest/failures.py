@@ -18,7 +18,11 @@ STALE: Final[frozenset[Reason]] = frozenset({"unknown_camera", "wrong_owner", "r
 
 
 class TooManyFailures(IngestError):
-    """So many messages could not be used that the fault is likely ours: nothing of this batch is committed."""
+    """So many messages could not be used that the fault is likely ours: nothing of this batch is committed.
+
+    But where what is written and what is committed are one transaction, which messages are too large to be written is
+    known only then: of a batch with too many of those, everything is committed, and nothing after it.
+    """
 
 
 class Failures:
