@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from ingest.adapters.broker import Broker
 from ingest.adapters.clock import Clocks
 from ingest.adapters.ending import let_go
-from ingest.adapters.partitions import Idle, Rebalances
+from ingest.adapters.partitions import Idle, Rebalances, Unlearnt
 from ingest.adapters.topic_ids import Identity
 from ingest.errors import IngestError, Misconfigured, Unavailable, Unreadable
 from ingest.ports import Fetched, Kept, Place
@@ -100,6 +100,7 @@ class GroupSource:
         self._identity = Identity()
         self._anew: set[TopicPartition] = set()
         self._begun: int | None = None
+        self._unlearnt_s: float | None = None
         self._rejoined = False
         self._clocks = Clocks()
         self._ends: dict[TopicPartition, tuple[int, float]] = {}
@@ -132,7 +133,7 @@ class GroupSource:
             await let_go(consumer.stop())
             raise self._not_joined(error) from None
 
-    def _not_joined(self, error: Exception) -> Exception:
+    def _not_joined(self, error: KafkaError) -> IngestError:
         """Return what the error says that a start has ended with."""
         match error:
             case KafkaConnectionError():
@@ -141,10 +142,7 @@ class GroupSource:
                 return Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S")
             case UnknownTopicOrPartitionError():  # after the client has waited for it
                 return Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it")
-        if type(error) is KafkaError:
-            # What the client has no name for: that another member took this one's name in the same moment.
-            return Misconfigured("refused as it joins: another worker has the same PLATETRAIL_INSTANCE")
-        return error
+        return _refused(error, "refused as it joins")
 
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second.
@@ -153,20 +151,14 @@ class GroupSource:
         other partitions before, so that this source must not be asked again.
         """
         self._ask_again()
+        found: dict[TopicPartition, list[Any]] = {}
         try:
-            found = await self._consumer.getmany(timeout_ms=FETCH_WAIT_MS, max_records=self._max_records)
-        except NoOffsetForPartitionError as error:
-            await self._begin(error.args[0])
-            found = {}
-        except OffsetOutOfRangeError as error:
-            await self._skip_expired(error.args[0])
-            found = {}
-        except KafkaError as error:
-            raise _refused(error) from None
-        except UnicodeDecodeError:
-            raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
-        epoch = self._rebalances.epoch
-        written = await self._rebalances.known(epoch)
+            found = await self._next()
+            epoch = self._rebalances.epoch
+            written = await self._rebalances.known(epoch)
+        except Unlearnt as error:
+            return await self._without(found, error)
+        self._unlearnt_s = None
         if epoch != self._begun:
             self._at = dict(self._starts)
             if self._taking is not None:
@@ -194,6 +186,41 @@ class GroupSource:
             # A transaction without an end holds back all that comes after it: that is no word of having nothing.
             unanswered_s=math.inf if self._committed_only and any(lag.values()) else self._unanswered_s(),
         )
+
+    async def _next(self) -> dict[TopicPartition, list[Any]]:
+        """Return the messages that come next; none where it must be found out first where a partition begins."""
+        try:
+            found: dict[TopicPartition, list[Any]] = await self._consumer.getmany(
+                timeout_ms=FETCH_WAIT_MS, max_records=self._max_records
+            )
+        except NoOffsetForPartitionError as error:
+            await self._begin(error.args[0])
+        except OffsetOutOfRangeError as error:
+            await self._skip_expired(error.args[0])
+        except KafkaError as error:
+            raise _refused(error) from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
+        else:
+            return found
+        return {}
+
+    async def _without(self, found: Mapping[TopicPartition, Sequence[Any]], error: Unlearnt) -> Fetched:
+        """Put messages back that may not be taken yet, and return an empty batch. Raises the error once that lasts.
+
+        A broker that goes away in the moment in which it has assigned partitions says it when it is back.
+        """
+        now_s = time.monotonic()
+        if self._unlearnt_s is None:
+            self._unlearnt_s = now_s
+            _LOG.warning("waiting", reason=str(error))
+        elif now_s - self._unlearnt_s > self._commit_timeout_s:
+            raise error
+        with contextlib.suppress(IllegalStateError):  # they are on their way to somebody else, who begins anew
+            for at, messages in found.items():
+                self._consumer.seek(at, messages[0].offset)
+        await asyncio.sleep(FETCH_WAIT_MS / 1000)
+        return Fetched(messages=[], positions={}, epoch=self._rebalances.epoch, unanswered_s=math.inf)
 
     @contextlib.asynccontextmanager
     async def holding(self, fetched: Fetched) -> AsyncIterator[bool]:
@@ -368,20 +395,22 @@ class GroupSource:
 
     async def _remember(self, at: TopicPartition, offset: int, before: Written) -> None:
         """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
+        if self._taking is not None:
+            return  # whose offsets move in transactions must find them as it took them
         with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
             commit = self._consumer.commit({at: (offset, offsets.encode(before))})
             await asyncio.wait_for(commit, self._commit_timeout_s)
 
 
-def _refused(error: KafkaError) -> IngestError:
+def _refused(error: KafkaError, what: str = "the broker has put this member out") -> IngestError:
     """Return an error of ours for one of the client's that ends a member.
 
-    It knows no answer for a member whose name another one has taken since, and calls it unknown.
+    It knows no answer for a member whose name another one has taken, and calls it unknown.
     """
     if isinstance(error, (TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
         return Misconfigured(f"the broker lets this worker not read: {type(error).__name__}")
     if UnknownError.__name__ in f"{type(error).__name__} {error}":
-        return Misconfigured("the broker has put this member out: another worker has the same PLATETRAIL_INSTANCE")
+        return Misconfigured(f"{what}: another worker has the same PLATETRAIL_INSTANCE")
     return Unavailable(f"the group cannot be worked in: {type(error).__name__}")
 
 

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ingest.errors import Misconfigured, Unavailable
+from ingest.errors import IngestError, Misconfigured, Retry, Unavailable
 from schemas.offsets import Written
 
 ANSWER_S: Final = 5.0
@@ -49,6 +49,10 @@ class Comings:
             raise Misconfigured("the same partitions come and go: another worker has the same PLATETRAIL_INSTANCE")
 
 
+class Unlearnt(Unavailable):
+    """Nobody has said what was written of partitions that were assigned: nothing of them may be taken before that."""
+
+
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
 
@@ -57,6 +61,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self.between_batches = asyncio.Lock()
         self.epoch = 0
         self._ask = written
+        self._assigned: list[TopicPartition] = []
         self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
         self._comings = Comings()
 
@@ -70,29 +75,39 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Learn what was written of them."""
-        _LOG.info("assigned", partitions=sorted(at.partition for at in assigned))
-        self._comings.note(assigned)
-        learnt = self._learnt
-        try:
-            answer: dict[TopicPartition, Written] | Exception = await self._ask(assigned)
-        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
-            answer = error
-        if not learnt.done():
-            learnt.set_result(answer)
+        self._assigned = sorted(assigned)
+        _LOG.info("assigned", partitions=sorted(at.partition for at in self._assigned))
+        self._comings.note(self._assigned)
+        await self._learn()
 
     async def known(self, epoch: int) -> dict[TopicPartition, Written]:
         """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
 
-        Waits until the broker has said it. Raises Unavailable if it did not, and Misconfigured if they come and go
-        without an end.
+        Waits until the broker has said it. Raises Unlearnt if it did not, and is asked again the next time;
+        Misconfigured if partitions come and go without an end, and what the one who was asked raises for good.
         """
         self._comings.check()
         if epoch != self.epoch:
             return {}
-        answer = await asyncio.shield(self._learnt)
+        learnt = self._learnt
+        if learnt.done() and isinstance(learnt.result(), Exception):
+            learnt = self._learnt = asyncio.Future()
+            await self._learn()
+        answer = await asyncio.shield(learnt)
+        if isinstance(answer, IngestError) and not isinstance(answer, Retry):
+            raise answer
         if isinstance(answer, Exception):
-            raise Unavailable(f"the broker does not say what was written: {type(answer).__name__}")
+            raise Unlearnt(f"the broker does not say what was written: {type(answer).__name__}")
         return answer
+
+    async def _learn(self) -> None:
+        learnt = self._learnt
+        try:
+            answer: dict[TopicPartition, Written] | Exception = await self._ask(self._assigned)
+        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
+            answer = error
+        if not learnt.done():
+            learnt.set_result(answer)
 
 
 class Idle:

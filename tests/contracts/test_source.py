@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
+from aiokafka.errors import KafkaConnectionError
 
 from ingest.adapters.batches import GroupSource
 from ingest.adapters.memory import InMemory
@@ -75,6 +76,12 @@ def member(
         remembers=remembers,
         committed_only=committed_only,
     )
+
+
+async def make_topic(bootstrap: str, name: str) -> None:
+    """Make a topic of one partition."""
+    async with admin(bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
 
 
 async def fetched(source: Source) -> Fetched:
@@ -241,8 +248,7 @@ async def test_what_was_undone_is_passed_also_where_nothing_else_stands(kafka: K
 
 async def test_what_an_open_transaction_holds_back_is_behind_whoever_has_just_come(kafka: Kafka) -> None:
     name = f"open-{next(_numbers)}"
-    async with admin(kafka.bootstrap) as client:
-        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    await make_topic(kafka.bootstrap, name)
     producer = await begin_transaction(kafka.bootstrap, name)
     source = member(kafka.bootstrap, name, topic=name, committed_only=True)
     await source.start()
@@ -277,8 +283,7 @@ async def make_anew(bootstrap: str, name: str, words: Sequence[bytes]) -> None:
 
 async def read_halfway(bootstrap: str, name: str, *, remembers: bool) -> tuple[GroupSource, Fetched]:
     """Return a member that has committed three of six messages, and the next three."""
-    async with admin(bootstrap) as client:
-        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    await make_topic(bootstrap, name)
     source = member(bootstrap, name, topic=name, remembers=remembers)
     await source.start()
     await write(bootstrap, name, *((b"one key", word) for word in WORDS[:6]))
@@ -334,6 +339,50 @@ async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
     assert capsys.readouterr().out.count("made_anew") == 1
 
 
+class Unheard(GroupSource):
+    """A member whose broker does not say, so many times, what was written of the partitions that it assigns."""
+
+    def __init__(self, bootstrap: str, topic: str, *, silences: int, outage_s: float) -> None:
+        super().__init__(
+            bootstrap, topic, group=topic, instance="1", max_records=3, session_timeout_s=6.0, commit_timeout_s=outage_s
+        )
+        self.silences = silences
+
+    async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
+        if self.silences:
+            self.silences -= 1
+            raise KafkaConnectionError
+        return await super()._written(assigned)
+
+
+async def test_messages_wait_until_the_broker_says_what_was_written_of_their_partitions(kafka: Kafka) -> None:
+    name = f"unheard-{next(_numbers)}"
+    await make_topic(kafka.bootstrap, name)
+    await write(kafka.bootstrap, name, *((b"", word) for word in WORDS))
+    source = Unheard(kafka.bootstrap, name, silences=4, outage_s=60)
+    await source.start()
+    try:
+        while source.silences:
+            batch = await source.fetch()
+            assert (batch.messages, batch.positions, batch.unanswered_s) == ([], {}, math.inf)
+        assert await values(source, 10) == WORDS
+        assert not (await source.fetch()).messages, "each is read once"
+    finally:
+        await source.stop()
+
+
+async def test_a_broker_that_never_says_what_was_written_is_an_outage_that_lasts(kafka: Kafka) -> None:
+    name = f"unheard-{next(_numbers)}"
+    await make_topic(kafka.bootstrap, name)
+    source = Unheard(kafka.bootstrap, name, silences=1_000, outage_s=1.0)
+    await source.start()
+    try:
+        with pytest.raises(Unavailable, match="what was written"):
+            await fetched(source)
+    finally:
+        await source.stop()
+
+
 async def test_no_broker_is_an_outage() -> None:
     with pytest.raises(Unavailable):
         await member("127.0.0.1:1", "nobody").start()
@@ -345,8 +394,7 @@ async def test_a_topic_that_is_not_there_yet_is_waited_for(kafka: Kafka) -> None
     starting = asyncio.create_task(source.start())
     done, _ = await asyncio.wait({starting}, timeout=1)
     assert not done
-    async with admin(kafka.bootstrap) as client:
-        await client.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    await make_topic(kafka.bootstrap, name)
     async with asyncio.timeout(60):
         await starting
     await write(kafka.bootstrap, name, (b"", b"one"))
