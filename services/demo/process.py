@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.05
@@ -120,20 +121,26 @@ def stop_all(children: Iterable[Child]) -> None:
         child.stop()
 
 
+_GIVEN: Final[set[int]] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody listens on.
+    """Return a TCP port that nobody listens on, and that was not returned before: whoever asked may not listen yet.
 
     Taken from below the range that the kernel hands to outgoing connections, so that a server which is restarted on
     its port does not find a client's connection on it.
     """
     for _ in range(200):
-        port = random.randint(15_000, 30_000)  # noqa: S311 - not a secret
+        port = 15_000 + secrets.randbelow(15_000)  # whatever a test has made of `random`
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
+            _GIVEN.add(port)
             return port
     raise ChildError(f"no free port was found on {host}")
 

@@ -21,7 +21,7 @@ from services.demo import postgres as postgres_starter
 from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.postgres import Postgres
-from services.demo.process import Child, ChildError, port_answers
+from services.demo.process import Child, ChildError, free_port, port_answers
 from tests.support.wait import until
 
 PLANTED = "ZZ9PLATE"
@@ -242,3 +242,9 @@ async def _consume(broker: Kafka, topic: str, count: int) -> list[bytes | None]:
         return [(await consumer.getone()).value for _ in range(count)]
     finally:
         await consumer.stop()
+
+
+def test_no_port_is_given_twice() -> None:
+    """Servers that are started together listen only later."""
+    ports = [free_port() for _ in range(500)]
+    assert len(set(ports)) == len(ports)
