@@ -21,6 +21,10 @@ class Unavailable(Retry):
     """A part that we depend on (the broker, the database) does not answer in time."""
 
 
+class Unsettled(IngestError):
+    """Nobody can tell whether something was written: the process must end, and its successor begins at the offsets."""
+
+
 class Fenced(IngestError):
     """Another worker was given what this one was working on: the process must end, and has written nothing of it."""
 

@@ -284,7 +284,8 @@ class Atomic(Part, Protocol[Item]):
         """Write items, those at the places of `traces` with a trace each, and letters; commit the offset and its text.
 
         Raises Oversized if some are too large (their places in the two lists, one behind the other), and then nothing
-        was written; Fenced if another worker has the partition; Unavailable if nobody knows, which ends the process.
+        was written; Fenced if another worker has the partition; Unsettled if nobody can find out whether it was;
+        Unavailable: the same is to be written again, which finds out what of it counts.
         """
         ...
 

@@ -78,6 +78,7 @@ class Runner(ABC):
         self._reported = time.monotonic()
         self._refused = 0
         self._writing: asyncio.Task[None] | None = None
+        self._waits = 0
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; the batches at hand are finished first. Calls `ready` once messages are awaited.
@@ -188,14 +189,18 @@ class Runner(ABC):
                 if time.monotonic() > deadline:
                     raise
                 if not said:
-                    _LOG.warning("waiting", stage=self._name, error=str(error))
-                    self._observer.waiting(begun=True)
                     said = True
+                    self._waits += 1
+                    if self._waits == 1:  # partitions are written beside one another: it is one outage
+                        _LOG.warning("waiting", stage=self._name, error=str(error))
+                        self._observer.waiting(begun=True)
             await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, self._limits.longest_wait_s)
         if said:
-            self._observer.waiting(begun=False)
-            _LOG.info("back", stage=self._name)
+            self._waits -= 1
+            if not self._waits:
+                self._observer.waiting(begun=False)
+                _LOG.info("back", stage=self._name)
 
     @contextlib.contextmanager
     def _timed(self, step: Step) -> Iterator[None]:

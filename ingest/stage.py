@@ -256,8 +256,9 @@ class Stage(Runner, Generic[In, Out, Form]):
         while True:
             whole = [deadletter.shortened(one) if at in short else one for at, one in enumerate(part.letters)]
             headers = traces.headers(batch.traced, part.places)
+            write = partial(atomic.write, place, part.items, whole, offset, beside, headers)
             try:
-                await atomic.write(place, part.items, whole, offset, beside, headers)
+                await self._through_outages(write)
                 return left_out
             except Oversized as error:
                 items = len(part.items)

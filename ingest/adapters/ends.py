@@ -16,6 +16,7 @@ from aiokafka.errors import (
     CoordinatorNotAvailableError,
     KafkaError,
     NotCoordinatorError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -47,11 +48,13 @@ _TEXT: Final = CompactString("utf-8")
 _PARTITIONS: Final = CompactArray(Int32)
 _UNSTABLE: Final = 88
 _NO_SUCH_ID: Final = 105
+_NOT_ATTEMPTED: Final = 55
 _SOON: Final = (
     ConcurrentTransactions,
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     NotCoordinatorError,
+    UnknownTopicOrPartitionError,  # of a broker that has just started, too
 )
 
 
@@ -249,7 +252,8 @@ async def end_again(
         added, *others = await asyncio.gather(*sent)
         for _, partitions in added.errors:
             for _, code in partitions:
-                _check(code)
+                if code != _NOT_ATTEMPTED:  # because of another one's
+                    _check(code)
         for answer in others:
             _check(answer.error_code)
 

@@ -40,7 +40,7 @@ RECORD_BYTES: Final = 32
 """What a record has at the most beside its key and value."""
 
 TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
-_REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
+REFUSED: Final = (InvalidMessageError, TopicAuthorizationFailedError)
 
 APPENDED: Final = 1
 """The type of a timestamp that is the broker's."""
@@ -132,7 +132,7 @@ class KafkaPublisher:
         if any(isinstance(fault, TOO_LARGE) for fault, _ in failed):
             return self._smaller(topic, items, failed, own, results)
         for fault, members in failed:
-            if not isinstance(fault, _REFUSED):
+            if not isinstance(fault, REFUSED):
                 raise Unavailable(type(fault).__name__)
             for at in members:
                 results[at] = PublishError(type(fault).__name__)

@@ -12,11 +12,19 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    InvalidProducerEpoch,
+    KafkaError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from ingest.adapters import ends
 from ingest.adapters.broker import Broker
-from ingest.adapters.kafka import TOO_LARGE, KafkaPublisher, Record, fitting
+from ingest.adapters.kafka import REFUSED, TOO_LARGE, KafkaPublisher, Record, fitting
 from ingest.errors import Fenced, Misconfigured, PublishError, Unavailable
 from ingest.ports import Place
 
@@ -26,12 +34,21 @@ LONGEST_S: Final = 900.0
 Write = tuple[str, Sequence[Record]]
 """A topic, and the records to write to it."""
 
+NOT_ALLOWED: Final = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+"""What the broker says to whom it gives no right."""
+
+_CONNECTION: Final = "a connection"
 _FENCED: Final = (ProducerFenced, InvalidProducerEpoch)
 _LOST: Final = (CloseReason.CONNECTION_BROKEN, CloseReason.CONNECTION_TIMEOUT, CloseReason.OUT_OF_SYNC)
 
 
 class Lost(Exception):
-    """A connection is gone. Whether the transaction counts is to be asked before anything else is written."""
+    """A connection is gone, or an answer. Whether the transaction counts is to be asked before anything is written."""
 
 
 class _Gone(KafkaError):  # type: ignore[misc]
@@ -92,7 +109,7 @@ class Transacting(KafkaPublisher):
         """Write records and move an offset, all or nothing; return one result a record, over all writes in order.
 
         If any is an error, nothing was written. Raises Fenced, Misconfigured; Lost and Unavailable: then nobody knows,
-        and a repetition might double it.
+        a repetition might double it, and this producer must not be used again.
         """
         results: list[list[PublishError | None]] = [[None] * len(items) for _, items in writes]
         places = [fitting(topic, items, found) for (topic, items), found in zip(writes, results, strict=True)]
@@ -101,8 +118,10 @@ class Transacting(KafkaPublisher):
                 pass
         except _FENCED:
             raise Fenced("another worker was given a partition of this one") from None
+        except NOT_ALLOWED as error:
+            raise Misconfigured(f"the broker lets this worker write nothing: {type(error).__name__}") from None
         except KafkaError as error:
-            raise Unavailable(f"a transaction failed: {type(error).__name__}") from None
+            raise Lost(type(error).__name__) from None
         return [result for found in results for result in found]
 
     async def _unless_lost(self, *of: Any) -> bool:
@@ -110,13 +129,13 @@ class Transacting(KafkaPublisher):
         line = self._line
         assert line is not None
         if line.lost.is_set():
-            raise Lost
+            raise Lost(_CONNECTION)
         losing, work = asyncio.ensure_future(line.lost.wait()), asyncio.ensure_future(self._attempt(*of))
         try:
             await asyncio.wait({losing, work}, return_when=asyncio.FIRST_COMPLETED)
             if work.done() and (not line.lost.is_set() or work.exception() is None):
                 return work.result()
-            raise Lost
+            raise Lost(_CONNECTION)
         finally:
             losing.cancel()
             work.cancel()
@@ -165,7 +184,9 @@ class Transacting(KafkaPublisher):
             self._smaller(topic, items, failed, own, results)
             return True
         for fault, _ in failed:
-            raise Misconfigured(f"the broker refuses records of {topic}: {type(fault).__name__}")
+            if isinstance(fault, REFUSED):
+                raise Misconfigured(f"the broker refuses records of {topic}: {type(fault).__name__}")
+            raise Lost(type(fault).__name__)  # a partition without a leader, for as long as the client has waited
         return False
 
     def _started(self) -> AIOKafkaProducer:

@@ -12,27 +12,22 @@ connection that was lost: the id is taken anew, and what its last transaction le
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from ingest.adapters import ends
 from ingest.adapters.broker import Broker
 from ingest.adapters.ending import let_go
 from ingest.adapters.kafka import Record, records, traced
-from ingest.adapters.transacting import Lost, Transacting, Write
-from ingest.errors import Fenced, Oversized, PublishError, TooLarge, Unavailable
+from ingest.adapters.transacting import NOT_ALLOWED, Lost, Transacting, Write
+from ingest.errors import Fenced, Misconfigured, Oversized, PublishError, TooLarge, Unavailable, Unsettled
 from ingest.ports import Place
 from schemas import topics
 from schemas.deadletters import DeadLetter
-
-AGAIN_S: Final = 0.2
-LONGEST_AGAIN_S: Final = 0.5
-"""How long to wait before a lost broker is tried again: at first, and at the most."""
 
 _LOG: Final = structlog.get_logger()
 
@@ -58,6 +53,8 @@ class Transactions:
         self._producers: dict[Place, Transacting] = {}
         self._marks: dict[Place, ends.Mark] = {}
         self._owners: dict[Place, ends.Owner] = {}
+        # The offsets before a transaction that was begun, and has no answer yet.
+        self._doubts: dict[Place, ends.Mark] = {}
         # Whether the last transaction of an id counts, until all that it left has an end: once an id is taken, the
         # broker does not know it any more.
         self._counts: dict[Place, bool] = {}
@@ -77,7 +74,7 @@ class Transactions:
         or committed, and its offsets are those to begin at.
         """
         await self.stop()
-        self._marks = {}
+        self._marks, self._doubts = {}, {}
         await self._take(places)
 
     async def write(
@@ -105,41 +102,39 @@ class Transactions:
         self._marks[place] = (offset, beside)
 
     async def _written(self, place: Place, writes: Sequence[Write], mark: ends.Mark) -> Sequence[PublishError | None]:
-        """Write until it counts; return what was refused. Where a connection is lost, the offset says if it counts."""
-        while True:
-            producer, before = self._producers.get(place), self._marks.get(place)
-            if producer is None or before is None:
-                raise Unavailable("there is no producer for a partition of this batch")
-            try:
-                return await producer.transact(writes, self._group, place, mark)
-            except Lost:
-                _LOG.warning("connection_lost", topic=place[0], partition=place[1])
-            self._producers.pop(place, None)
-            await producer.stop()
-            await self._take_again(place)
-            found = self._marks[place]
-            if found == mark != before:
-                return []
-            if found != before:
-                raise Fenced("somebody else has moved the offset of a partition of this worker")
-            if found == mark and any(items for _, items in writes):
-                raise Unavailable("nobody knows whether a transaction counts that did not move its offset")
+        """Write, unless that was done and its answer lost; return what was refused."""
+        if place in self._doubts and await self._counted(place, writes, mark):
+            return []
+        producer = self._producers.get(place)
+        if producer is None:
+            raise Unavailable("there is no producer for a partition of this batch")
+        self._doubts[place] = self._marks[place]
+        try:
+            results = await producer.transact(writes, self._group, place, mark)
+        except Lost as lost:
+            _LOG.warning("transaction_lost", topic=place[0], partition=place[1], reason=str(lost))
+            raise Unavailable("a transaction has no answer: it is written again, unless it counts") from None
+        del self._doubts[place]
+        return results
 
-    async def _take_again(self, place: Place) -> None:
-        """Take a partition's id once more, however long that takes. Raises Fenced if somebody else has it by now."""
-        wait_s = AGAIN_S
-        while True:
-            try:
-                return await self._take([place], again=True)
-            except Unavailable as error:
-                _LOG.debug("not_taken", topic=place[0], partition=place[1], error=str(error))
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            wait_s = min(wait_s * 2, LONGEST_AGAIN_S)
+    async def _counted(self, place: Place, writes: Sequence[Write], mark: ends.Mark) -> bool:
+        """Take a partition's id again; tell by its offset whether the transaction counts whose answer is missing."""
+        if (producer := self._producers.get(place)) is not None:
+            self._owners[place] = producer.owner  # it may have taken the id more than once
+        await self._take([place], again=True)
+        before, found = self._doubts.pop(place), self._marks[place]
+        if found == mark != before:
+            return True
+        if found != before:
+            raise Fenced("somebody else has moved the offset of a partition of this worker")
+        if found == mark and any(items for _, items in writes):
+            raise Unsettled("nobody knows whether a transaction counts that did not move its offset")
+        return False
 
     async def _take(self, places: Collection[Place], *, again: bool = False) -> None:
         """Make producers, end what the last transactions left open, and learn the offsets that count.
 
-        Raises Unavailable; with `again` also Fenced, if an id is not ours any more.
+        Raises Unavailable, Misconfigured; with `again` also Fenced, if an id is not ours any more.
         """
         client = AIOKafkaClient(**self._broker.options())
         try:
@@ -148,6 +143,10 @@ class Transactions:
                 await _all(self._ask(client, place, again=again) for place in places)
                 await _all(self._replace(place) for place in places)
                 await _all(self._settle(client, place) for place in places)
+        except IncompatibleBrokerVersion:
+            raise Misconfigured("transactions need a broker that says how they ended: Kafka 3.0 or later") from None
+        except NOT_ALLOWED as error:
+            raise Misconfigured(f"the broker lets this worker take no transactions: {type(error).__name__}") from None
         except (TimeoutError, KafkaError) as error:
             raise Unavailable(f"the broker does not say how transactions ended: {type(error).__name__}") from None
         finally:

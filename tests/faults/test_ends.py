@@ -13,19 +13,21 @@ from typing import Any, Final
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.conn import CloseReason
+from aiokafka.errors import NotLeaderForPartitionError
 
+from ingest.adapters.batches import GroupSource
 from ingest.adapters.transacting import Transacting
 from ingest.adapters.transactions import Transactions
 from ingest.errors import Fenced, Unavailable
 from ingest.ports import Place
-from schemas import offsets, topics
-from schemas.offsets import Written
+from schemas import topics
 from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
-from tests.faults.test_markers import RECORDS, made, writing
+from tests.faults.test_markers import RECORDS, beside, made, write, writing
 from tests.support import stages
 from tests.support.flow import ENRICHER
 from tests.support.topics import Tail, make_topics, tail
+from tests.support.wait import until_async
 
 EVERYWHERE: Final = frozenset(range(topics.load(topics.SIGHTINGS).partitions))
 SOMEWHERE: Final = frozenset({1, 4, 6})
@@ -57,14 +59,6 @@ async def prepared(broker: Kafka) -> None:
 def place() -> Place:
     """A partition, one after the other."""
     return next(PLACES)
-
-
-def beside(number: int) -> str:
-    return offsets.encode(Written(done=number))
-
-
-async def write(writer: Transactions, place: Place, number: int) -> None:
-    await writer.write(place, made(number), [], number, beside(number), {})
 
 
 async def done(kafka: Kafka, place: Place) -> int:
@@ -206,17 +200,21 @@ async def test_nothing_is_begun_over_a_new_connection_before_the_last_transactio
         await write(writer, place, number)
         assert (await numbers(sightings))[number] < RECORDS, "some of it has no end"
         lose(producer)
-        seen: list[Counter[int]] = []
+        begun: list[tuple[Any, ...]] = []
         attempt = Transacting._attempt
 
         async def looking(self: Transacting, *of: Any) -> bool:
-            seen.append(await numbers(sightings))
+            async def has_its_end() -> bool:  # a moment after the broker has said so
+                return await numbers(sightings) == {number: RECORDS}
+
+            await until_async(has_its_end, "what was left has its end")
+            begun.append(of)
             return await attempt(self, *of)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Transacting, "_attempt", looking)
             await write(writer, place, number + 1)
-        assert seen == [{number: RECORDS}], "what was left has its end, and only then something is begun"
+        assert len(begun) == 1, "what was left has its end, and only then something is begun"
         await writer.stop()
         await taken_and_left(kafka, place)
         assert await numbers(sightings) == {number: RECORDS, number + 1: RECORDS}
@@ -244,6 +242,74 @@ async def test_a_lost_answer_is_looked_up(kafka: Kafka, place: Place, counts: bo
         await writer.stop()
         await taken_and_left(kafka, place)
         assert await numbers(sightings) == {number: RECORDS, number + 1: RECORDS}
+
+
+async def test_who_has_just_begun_outlives_its_connections(kafka: Kafka) -> None:
+    """Its group has no offsets so far, and none is moved beside its transactions."""
+    group = "platetrail-begun"
+    writer = writing(kafka, group)
+    source = GroupSource(
+        kafka.bootstrap, topics.DETECTIONS, group=group, instance="1", max_records=9, session_timeout_s=6.0,
+        taking=writer.take, remembers=True,
+    )  # fmt: skip
+    await source.start()
+    try:
+        async with asyncio.timeout(60):
+            while len(source._at) < topics.load(topics.DETECTIONS).partitions:
+                await source.fetch()
+        place = (topics.DETECTIONS, 0)
+        lose(await started(writer, place))
+        async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
+            await write(writer, place, 1)
+
+            async def is_there() -> bool:
+                return await numbers(sightings) == {1: RECORDS}
+
+            await until_async(is_there, "it is written once")
+    finally:
+        await source.stop()
+        await writer.stop()
+
+
+async def test_who_lost_a_connection_after_it_had_to_take_the_id_once_more_has_it_still(
+    kafka: Kafka, place: Place
+) -> None:
+    """As after a batch that the broker has refused for its size."""
+    number = await done(kafka, place) + 1
+    writer = writing(kafka)
+    await writer.take([place])
+    owner = writer._producers[place].owner
+    await writer._producers[place]._renew(await started(writer, place))
+    assert writer._producers[place].owner != owner
+    lose(await started(writer, place))
+    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
+        await write(writer, place, number)
+        await writer.stop()
+        await taken_and_left(kafka, place)
+        assert await numbers(sightings) == {number: RECORDS}
+
+
+async def test_a_partition_that_has_no_leader_for_a_while_is_waited_for(kafka: Kafka, place: Place) -> None:
+    number = await done(kafka, place) + 1
+    writer = writing(kafka)
+    await writer.take([place])
+    producer = await started(writer, place)
+    send = producer.send
+
+    async def leaderless(*_: Any, **__: Any) -> "asyncio.Future[Any]":
+        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failed.set_exception(NotLeaderForPartitionError())
+        return failed
+
+    producer.send = producer.send_batch = leaderless
+    with pytest.raises(Unavailable):
+        await writer.write(place, made(number), [], number, beside(number), {})
+    producer.send = send
+    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
+        await write(writer, place, number)
+        await writer.stop()
+        await taken_and_left(kafka, place)
+        assert await numbers(sightings) == {number: RECORDS}
 
 
 async def test_who_lost_a_connection_and_then_the_partition_is_refused(kafka: Kafka, place: Place) -> None:

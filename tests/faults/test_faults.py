@@ -83,8 +83,8 @@ async def test_an_enricher_with_transactions_writes_nothing_twice_whatever_becom
 ) -> None:
     """The topic of sightings itself has no double for who reads what is committed: that is what the setting is for."""
     result = await once(world, say, *TRANSACTIONAL)
-    refused = [one for one in result.ended if one.name.startswith("enricher")]
-    assert all(one.returncode == 1 for one in refused), "who lost its partitions in a batch says so, and ends"
+    ended = [one for one in result.ended if one.name.startswith("enricher")]
+    assert all(one.returncode == 1 and "Fenced" in one.last for one in ended), "who lost its partitions says so"
 
 
 async def test_messages_that_nobody_can_use_are_set_aside_once(world: World, say: Say) -> None:

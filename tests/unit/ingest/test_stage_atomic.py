@@ -1,10 +1,11 @@
 """A stage that writes and commits in one: what it says of idle partitions, and which trace each item goes out with."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ingest.errors import Oversized
+from ingest.errors import Oversized, Unavailable
 from ingest.ports import Message, Observer, Place, Trace
 from ingest.voting import Voting
 from schemas import wire
@@ -87,6 +88,55 @@ class Recording(Together):
         await super().write(place, items, *more)
         traces = more[-1]
         self.written += [(wire.encode(item), traces.get(at)) for at, item in enumerate(items)]
+
+
+class Away(Together):
+    """One whose server is away when each partition is written, so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left: defaultdict[Place, int] = defaultdict(lambda: times)
+
+    async def write(self, place: Place, *more: Any) -> None:
+        if self.left[place]:
+            self.left[place] -= 1
+            raise Unavailable("the broker is away")
+        await super().write(place, *more)
+
+
+class Waits(Observer):
+    """Hears of outages."""
+
+    def __init__(self) -> None:
+        self.heard: list[bool] = []
+
+    def waiting(self, *, begun: bool) -> None:
+        self.heard.append(begun)
+
+
+async def test_what_cannot_be_written_at_present_is_written_again_and_is_one_outage() -> None:
+    waits = Waits()
+    rig = Rig(observer=waits)
+    rig.stage._atomic = away = Away(3)  # type: ignore[assignment]
+    rig.put(*(detection(number) for number in range(20)))
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: len(away.moved) == 2 or running.done())
+    rig.stop.set()
+    await running
+    assert sorted(place for place, _ in away.moved) == [("detections", 0), ("detections", 1)]
+    assert waits.heard == [True, False]
+
+
+async def test_a_worker_that_waits_for_a_transaction_ends_when_it_is_told_to() -> None:
+    waits = Waits()
+    rig = Rig(observer=waits)
+    rig.stage._atomic = away = Away(1_000_000)  # type: ignore[assignment]
+    rig.put(*(detection(number) for number in range(20)))
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: bool(waits.heard) or running.done())
+    rig.stop.set()
+    await running
+    assert away.moved == []
 
 
 async def test_what_is_made_of_a_message_goes_out_with_its_own_trace() -> None:
