@@ -53,7 +53,7 @@ What is made on the way is let go of while it is still in the processor's cache:
 a fifth more time.
 """
 
-BREATH: Final = 4 * SLICE
+BREATH: Final = 2 * SLICE
 """After so many messages the loop's other tasks have their turn."""
 
 _LOG: Final = structlog.get_logger()
