@@ -6,8 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ONCE ?=
 ARGS ?=
-# Half of what tests do is waiting for processes. Each process of pytest has servers of its own, a gigabyte in all.
-WORKERS ?= 2
+# More than half of what tests do is waiting for processes. Each process of pytest has servers of its own, a gigabyte
+# for each: WORKERS=2 for a machine with 8 GB.
+WORKERS ?= 4
 
 # Everything that is downloaded goes into this one folder; everything else stays in the clone.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/platetrail
@@ -47,7 +48,7 @@ $(STAMP): $(LOCK) pyproject.toml
 demo: venv  ## start everything, simulate, ask, show the audit (ONCE=1: exit after the answer)
 	@$(BIN)/platetrail demo $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
-test: venv  ## run all tests, on Apache Kafka and PostgreSQL, WORKERS=2 at once (ARGS=… goes to pytest, in one process)
+test: venv  ## run all tests, on Apache Kafka and PostgreSQL, WORKERS=4 at once (ARGS=… goes to pytest, in one process)
 	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder)
 
 check: venv  ## lint, formatting, types, import contracts, documents of interfaces

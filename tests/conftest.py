@@ -20,6 +20,30 @@ BINDIR_VARIABLE: Final = "PLATETRAIL_TEST_POSTGRES_BINDIR"
 """Names the folder of another PostgreSQL's programs than the embedded one's, such as /usr/lib/postgresql/15/bin."""
 
 
+LONG: Final = (
+    "faults/test_faults.py",
+    "flow/test_stopping.py",
+    "flow/test_counting.py",
+    "flow/test_cli.py",
+    "flow/test_demo.py",
+    "flow/test_bench_ingest.py",
+    "flow/test_inbox.py",
+    "flow/test_elsewhere.py",
+    "flow/test_made_anew.py",
+    "faults/test_search_faults.py",
+    "contracts/test_schemathesis.py",
+)
+"""The files that take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: of the processes that share the files, none has to end alone."""
+    places = {Path(__file__).parent / name: at for at, name in enumerate(LONG)}
+    if gone := [str(path) for path in places if not path.is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py names files that are not there: {gone}")
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A running Apache Kafka. A test that kills or stops it starts one of its own instead."""

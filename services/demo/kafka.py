@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from typing import Final
 
 from services.demo import startup
 from services.demo.jars import jars
@@ -12,6 +13,9 @@ from services.demo.places import DEPLOY
 from services.demo.process import Child, ChildError, free_port, run
 
 READY_S = 90.0
+
+SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
+"""What Java is started with for minutes: its thorough compiler takes as much again as a start, and pays off later."""
 
 
 class Kafka:
@@ -107,19 +111,21 @@ def start(
     extra: Mapping[str, str] | None = None,
     users: Mapping[str, str] | None = None,
     log_file: Path | None = None,
+    for_long: bool = False,
 ) -> Kafka:
     """Start a broker on loopback and wait until it serves.
 
     That takes 2 s; the first time 44 MB of jars are fetched, and Java's cache is made (see `startup`).
     `folder` keeps its data: a second start there finds the first one's topics, on a new port unless `port` names one.
     `extra` are lines for server.properties, `users` have these passwords (SCRAM) from the first start on, `log_file` is
-    another place for the log than the folder. Raises ChildError, with the last lines of the log, if it does not start.
+    another place for the log than the folder. With `for_long` Java compiles thoroughly what runs often. Raises
+    ChildError, with the last lines of the log, if it does not start.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     kafka = Kafka(folder, port=port or free_port(), controller_port=free_port())
     kafka.log_file = log_file or kafka.log_file
-    kafka.java_options = startup.options(_train)
+    kafka.java_options = (*startup.options(_train), *(() if for_long else SHORT_LIVED))
     kafka.write_config(extra or {})
     kafka.format(users or {})
     kafka.restart()

@@ -197,7 +197,7 @@ def main() -> None:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="platetrail-bench-") as name:
         folder = Path(name)
-        broker = kafka_starter.start(folder / "kafka")
+        broker = kafka_starter.start(folder / "kafka", for_long=True)
         try:
             with rig(folder, broker.bootstrap) as made:
                 begun = time.monotonic()

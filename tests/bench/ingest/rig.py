@@ -138,7 +138,7 @@ def servers(folder: Path, keep: Path | None = None) -> Iterator[Rig]:
     A database that was left there is found again. Raises ChildError if one does not start.
     """
     passwords = new_passwords()
-    kafka = kafka_starter.start(folder / "kafka")
+    kafka = kafka_starter.start(folder / "kafka", for_long=True)
     try:
         postgres = postgres_starter.start((keep or folder) / "postgres", passwords=passwords, options=POSTGRES)
         try:
