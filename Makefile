@@ -7,7 +7,7 @@ PYTHON ?= python3
 ONCE ?=
 ARGS ?=
 # More than half of what tests do is waiting for processes. Each process of pytest has servers of its own, a gigabyte
-# for each: WORKERS=2 for a machine with 8 GB.
+# in all: take WORKERS=2 where there are 8 GB.
 WORKERS ?= 4
 
 # Everything that is downloaded goes into this one folder; everything else stays in the clone.

@@ -12,33 +12,25 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
-    GroupAuthorizationFailedError,
     IllegalStateError,
-    InvalidSessionTimeoutError,
-    KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    TopicAuthorizationFailedError,
-    UnknownError,
-    UnknownTopicOrPartitionError,
 )
 from msgspec.structs import replace
 
+from ingest.adapters import membership
 from ingest.adapters.broker import Broker
-from ingest.adapters.clock import Clocks
+from ingest.adapters.clock import FetchedClocks
 from ingest.adapters.ending import let_go
 from ingest.adapters.partitions import Idle, Rebalances, Unlearnt
 from ingest.adapters.topic_ids import Identity
-from ingest.errors import IngestError, Misconfigured, Unavailable, Unreadable
+from ingest.errors import Unavailable, Unreadable
 from ingest.ports import Fetched, Kept, Place
 from schemas import offsets
 from schemas.offsets import Written
 
 FETCH_WAIT_MS: Final = 500
-
-ANSWERED_S: Final = 5.0
-"""A broker that has answered within this says, with no message, that there is none."""
 
 METADATA_AGE_MS: Final = 30_000
 
@@ -102,8 +94,7 @@ class GroupSource:
         self._begun: int | None = None
         self._unlearnt_s: float | None = None
         self._rejoined = False
-        self._clocks = Clocks()
-        self._ends: dict[TopicPartition, tuple[int, float]] = {}
+        self._clocks = FetchedClocks()
         self._options = {
             "client_id": f"{group}-{instance}",
             "group_id": group,
@@ -131,18 +122,7 @@ class GroupSource:
             await consumer.start()
         except KafkaError as error:
             await let_go(consumer.stop())
-            raise self._not_joined(error) from None
-
-    def _not_joined(self, error: KafkaError) -> IngestError:
-        """Return what the error says that a start has ended with."""
-        match error:
-            case KafkaConnectionError():
-                return self._broker.unreachable(error)
-            case InvalidSessionTimeoutError():
-                return Misconfigured("the broker allows no session as long as PLATETRAIL_SESSION_TIMEOUT_S")
-            case UnknownTopicOrPartitionError():  # after the client has waited for it
-                return Unavailable(f"there is no topic {' or '.join(self._topics)} yet: the relay makes it")
-        return _refused(error, "refused as it joins")
+            raise membership.not_joined(error, self._broker, self._topics) from None
 
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second.
@@ -175,7 +155,7 @@ class GroupSource:
         if self._committed_only:
             positions |= await self._passed()
         lag = self._lag()
-        self._compare_clocks(found)
+        self._clocks.compare(self._consumer, found)
         return Fetched(
             messages=[message for messages in found.values() for message in messages],
             positions={(at.topic, at.partition): offset for at, offset in positions.items()},
@@ -198,7 +178,7 @@ class GroupSource:
         except OffsetOutOfRangeError as error:
             await self._skip_expired(error.args[0])
         except KafkaError as error:
-            raise _refused(error) from None
+            raise membership.refused(error) from None
         except UnicodeDecodeError:
             raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
         else:
@@ -240,7 +220,7 @@ class GroupSource:
         except (CommitFailedError, IllegalStateError):
             return False
         except KafkaError as error:
-            raise _refused(error) from None
+            raise membership.refused(error) from None
         except TimeoutError:
             raise Unavailable("the broker does not take offsets") from None
         return True
@@ -249,23 +229,6 @@ class GroupSource:
         """Stop fetching. A static member leaves its group only when its session ends: a restart finds it there."""
         if self._consumer is not None:
             await let_go(self._consumer.stop())
-
-    def _compare_clocks(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
-        """Compare clocks by what was fetched: what lies behind a partition's end as it was known was appended since."""
-        for at, messages in found.items():
-            end, since_s = self._ends.get(at, (0, None))
-            is_behind = since_s is not None and messages[-1].offset >= end
-            self._clocks.compare(messages[-1].timestamp, since_s=since_s if is_behind else None)
-            if is_behind:
-                del self._ends[at]  # it has served
-        before, self._ends = self._ends, {}
-        for at in self._consumer.assignment():
-            end, answer = self._consumer.highwater(at), self._consumer.last_poll_timestamp(at)
-            ago_s = math.inf if answer is None else max(0.0, time.time() - answer / 1000)
-            if end is not None and ago_s < ANSWERED_S and before.get(at, (end,))[0] == end:
-                self._ends[at] = end, time.monotonic() - ago_s
-            elif at in before:
-                self._ends[at] = before[at]
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Return how many messages come after those fetched so far: the broker says it with each answer to a fetch."""
@@ -291,9 +254,9 @@ class GroupSource:
         """
         passed: dict[TopicPartition, int] = {}
         with contextlib.suppress(IllegalStateError):  # partitions are on their way to somebody else
-            for at in self._consumer.assignment() & self._at.keys():
-                if self._consumer.last_poll_timestamp(at) is None:  # where it stands is not known yet
-                    continue
+            known = self._consumer.assignment() & self._at.keys()
+            # Where it stands is not known yet of those that were not asked for.
+            for at in [at for at in known if self._consumer.last_poll_timestamp(at) is not None]:
                 offset = await self._consumer.position(at)
                 if offset > self._at[at]:
                     passed[at] = self._at[at] = offset
@@ -400,18 +363,6 @@ class GroupSource:
         with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
             commit = self._consumer.commit({at: (offset, offsets.encode(before))})
             await asyncio.wait_for(commit, self._commit_timeout_s)
-
-
-def _refused(error: KafkaError, what: str = "the broker has put this member out") -> IngestError:
-    """Return an error of ours for one of the client's that ends a member.
-
-    It knows no answer for a member whose name another one has taken, and calls it unknown.
-    """
-    if isinstance(error, (TopicAuthorizationFailedError, GroupAuthorizationFailedError)):
-        return Misconfigured(f"the broker lets this worker not read: {type(error).__name__}")
-    if UnknownError.__name__ in f"{type(error).__name__} {error}":
-        return Misconfigured(f"{what}: another worker has the same PLATETRAIL_INSTANCE")
-    return Unavailable(f"the group cannot be worked in: {type(error).__name__}")
 
 
 def _cut_off(before: Written, offset: int, start: int) -> Written:

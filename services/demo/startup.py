@@ -8,6 +8,7 @@ that does not fit: nothing but time depends on it.
 import fcntl
 import hashlib
 import tempfile
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 
 from services.demo.jars import LOCK
 from services.demo.places import cache_folder
+from services.demo.process import ChildError
 
 WRITTEN_S: Final = 180.0
 """How long a broker may take to stop while its Java writes the cache."""
@@ -25,11 +27,15 @@ _QUIET: Final = "-Xlog:aot*=off"
 def options(train: Callable[[Path], None]) -> tuple[str, ...]:
     """Return what Java is started with to use the cache; none if there is none.
 
-    If it is missing, `train` makes it: it is given the path of a file in an empty folder. Raises what that raises.
+    If it is missing, `train` makes it: it is given the path of a file in an empty folder. Where that fails (no room, a
+    folder that is read only), a warning says so, and a start takes its time.
     """
     kept = cache_folder() / f"kafka-{_release()}.aot"
     if not kept.exists():
-        _make(kept, train)
+        try:
+            _make(kept, train)
+        except (OSError, ChildError) as error:
+            warnings.warn(f"no cache for Java's starts: {type(error).__name__}", stacklevel=2)
     return (f"-XX:AOTCache={kept}", _QUIET) if kept.exists() else ()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from services.demo import startup
 from services.demo.places import cache_folder
+from services.demo.process import ChildError
 
 
 class Training:
@@ -55,3 +56,15 @@ def test_another_release_has_another_one_and_takes_the_place_of_the_first(
 def test_a_broker_starts_without_one_that_was_not_made(cache: Path) -> None:
     assert startup.options(Training(able=False)) == ()
     assert sorted(path.name for path in cache.iterdir()) == ["aot.lock"]
+
+
+@pytest.mark.parametrize("error", [ChildError("no Java"), PermissionError("read only")])
+def test_a_broker_starts_without_one_that_could_not_be_made_and_a_warning_says_so(
+    cache: Path, error: Exception
+) -> None:
+    def failing(_: Path) -> None:
+        raise error
+
+    with pytest.warns(UserWarning, match=type(error).__name__):
+        assert startup.options(failing) == ()
+    assert kept(cache) == []
