@@ -12,9 +12,10 @@ import contextlib
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -23,12 +24,16 @@ from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Part, Place, Sourc
 
 _LOG: Final = structlog.get_logger()
 
+T = TypeVar("T")
 
 Finish = Callable[[], Awaitable[None]]
 """Writes what a batch leads to, and commits it."""
 
 STOP_S: Final = 5.0
 """How long a write that was called off may take to end."""
+
+LAST_S: Final = 1.0
+"""How long a start, or a fetch, may go on when the worker was told to end: without a broker it might for ever."""
 
 
 class Stopped(Exception):
@@ -89,7 +94,7 @@ class Runner(ABC):
         self._stop = stop
         try:
             for part in self._parts:
-                await self._through_outages(part.start)
+                await self._through_outages(partial(self._started, part))
             ready()
             await self._loop()
         except Stopped:
@@ -119,7 +124,7 @@ class Runner(ABC):
 
     async def _step(self) -> None:
         with self._timed("fetch"):
-            fetched = await self._source.fetch()
+            fetched = await self._unless_stopped(self._source.fetch())
         if not fetched.positions and not fetched.idle_s:
             self._observer.empty(fetched.unanswered_s)
             self._observer.lag(fetched.lag)
@@ -133,6 +138,26 @@ class Runner(ABC):
         self._writing = asyncio.create_task(self._finish(fetched, finish))
         if time.monotonic() - self._reported > self._limits.report_s:
             self._report()
+
+    async def _started(self, part: Part) -> None:
+        await self._unless_stopped(part.start())
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """Wait for what the worker has no batch of yet. Raises Stopped if it is told to end, and that does not come."""
+        work, stopping = asyncio.create_task(waiting), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work}, timeout=LAST_S)
+            if not work.done():
+                raise Stopped
+            return work.result()
+        finally:
+            stopping.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work}, timeout=STOP_S)
+                if work.done() and not work.cancelled():
+                    work.exception()  # of what was called off: nobody minds
 
     async def _finish(self, fetched: Fetched, finish: Finish) -> None:
         async with self._source.holding(fetched) as ours:

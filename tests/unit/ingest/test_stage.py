@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from ingest import runner
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
 from ingest.errors import Misconfigured, Oversized, Unavailable, Unwritable
@@ -254,6 +255,45 @@ async def test_it_can_be_stopped_in_an_outage() -> None:
     rig.stop.set()
     await running
     assert rig.topic.lag() == 1
+
+
+@pytest.mark.parametrize("doing", ["start", "fetch"])
+async def test_it_can_be_stopped_while_it_waits_for_what_does_not_come(
+    monkeypatch: pytest.MonkeyPatch, doing: str
+) -> None:
+    monkeypatch.setattr(runner, "LAST_S", 0.01)
+    rig = Rig()
+    begun, called_off = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            called_off.set()
+
+    setattr(rig.stage._source, doing, endless)
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await begun.wait()
+    rig.stop.set()
+    async with asyncio.timeout(10):
+        await running
+    assert called_off.is_set()
+
+
+async def test_what_comes_in_the_moment_in_which_it_is_told_to_end_is_done() -> None:
+    rig = Rig()
+    rig.put(detection())
+    fetch = rig.stage._source.fetch
+
+    async def late() -> Fetched:
+        rig.stop.set()
+        await asyncio.sleep(0.01)
+        return await fetch()
+
+    rig.stage._source.fetch = late  # type: ignore[method-assign]
+    await rig.stage.run(rig.stop)
+    assert rig.topic.lag() == 0
 
 
 async def test_an_error_that_nobody_expected_ends_the_worker() -> None:
