@@ -170,6 +170,16 @@ class GroupSource:
     async def _next(self) -> dict[TopicPartition, list[Any]]:
         """Return the messages that come next; none where it must be found out first where a partition begins."""
         try:
+            return await self._taken()
+        except IllegalStateError:  # a partition went to somebody else meanwhile, who finds out where it begins
+            return {}
+        except KafkaError as error:
+            raise membership.refused(error) from None
+        except UnicodeDecodeError:
+            raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
+
+    async def _taken(self) -> dict[TopicPartition, list[Any]]:
+        try:
             found: dict[TopicPartition, list[Any]] = await self._consumer.getmany(
                 timeout_ms=FETCH_WAIT_MS, max_records=self._max_records
             )
@@ -177,10 +187,6 @@ class GroupSource:
             await self._begin(error.args[0])
         except OffsetOutOfRangeError as error:
             await self._skip_expired(error.args[0])
-        except KafkaError as error:
-            raise membership.refused(error) from None
-        except UnicodeDecodeError:
-            raise Unreadable(f"a record of {' or '.join(self._topics)} has a header whose name is no text") from None
         else:
             return found
         return {}

@@ -383,6 +383,41 @@ async def test_a_broker_that_never_says_what_was_written_is_an_outage_that_lasts
         await source.stop()
 
 
+@pytest.mark.parametrize("doing", ["seek_to_beginning", "position"])
+async def test_partitions_may_go_to_another_member_while_it_is_asked_where_they_begin(kafka: Kafka, doing: str) -> None:
+    """The group has no offsets, so that both begin at the beginning."""
+    name = f"parted-{next(_numbers)}"
+    async with admin(kafka.bootstrap) as client:
+        await client.create_topics([NewTopic(name, num_partitions=2, replication_factor=1)])
+    await write(kafka.bootstrap, name, *((word, word) for word in WORDS))
+    one, two = (member(kafka.bootstrap, name, instance, topic=name) for instance in ("1", "2"))
+    await one.start()
+    ask, joining = getattr(one._consumer, doing), asyncio.create_task(asyncio.sleep(0))
+
+    async def parted() -> bool:
+        return len(one._consumer.assignment()) < 2
+
+    async def slowly(at: TopicPartition) -> object:
+        """Answer when the other member has a partition: this one, if there is a choice."""
+        nonlocal joining
+        setattr(one._consumer, doing, ask)
+        joining = asyncio.create_task(two.start())
+        await until_async(parted, "the other one has a partition")
+        return await ask(*({TopicPartition(name, 0), TopicPartition(name, 1)} - one._consumer.assignment()))
+
+    setattr(one._consumer, doing, slowly)
+    try:
+        found: list[bytes] = []
+        async with asyncio.timeout(60):
+            while len(found) < len(WORDS):
+                for source in (one, two) if joining.done() else (one,):
+                    found += [message.value or b"" for message in (await source.fetch()).messages]
+        assert sorted(found) == sorted(WORDS)
+    finally:
+        await joining
+        await asyncio.gather(one.stop(), two.stop())
+
+
 async def test_no_broker_is_an_outage() -> None:
     with pytest.raises(Unavailable):
         await member("127.0.0.1:1", "nobody").start()
