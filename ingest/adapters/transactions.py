@@ -60,7 +60,8 @@ class Transactions:
         self._counts: dict[Place, bool] = {}
 
     async def start(self) -> None:
-        """Do nothing: producers are made when partitions are given to us."""
+        """Say what is done; producers are made when partitions are given to us."""
+        _LOG.info("writes_in_transactions", group=self._group)
 
     async def stop(self) -> None:
         """Disconnect. What was begun and not committed is undone."""

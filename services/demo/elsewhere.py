@@ -83,3 +83,9 @@ class Cluster:
 async def _administer(url: str, statements: Iterable[str], database: str) -> None:
     parts = urlsplit(url)
     await administer(parts._replace(scheme="postgresql").geturl(), statements, database)
+
+
+def unheeded(environment: Mapping[str, str]) -> list[str]:
+    """Return the names of settings in an environment that are for services, and do not reach those of the demo."""
+    own = ("PLATETRAIL_DEMO_", "PLATETRAIL_TEST_")
+    return sorted(name for name in environment if name.startswith("PLATETRAIL_") and not name.startswith(own))

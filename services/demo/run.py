@@ -26,6 +26,7 @@ from services.demo import question as questions
 from services.demo import record
 from services.demo import servers as server_starter
 from services.demo.drain import drained, taken
+from services.demo.elsewhere import unheeded
 from services.demo.fleet import Fleet, environments, new_ports
 from services.demo.folder import Folder, claimed
 from services.demo.people import People
@@ -110,9 +111,11 @@ class Demo:
                 time.sleep(PASS_WINDOW_S + 1)
 
     def _start_services(self, servers: Servers) -> Fleet:
-        with self._steps.doing("The services, each under a role of its own"):
+        with self._steps.doing("The services, each under a role of its own") as notes:
             fleet = Fleet(new_ports())
             self._stack.callback(fleet.stop)
+            if others := unheeded(os.environ):
+                notes.append(f"not heeded, the demo has settings of its own: {', '.join(others)}")
             fleet.launch(environments(self._folder, servers, fleet.ports), self._folder.logs)
             fleet.wait()
         return fleet

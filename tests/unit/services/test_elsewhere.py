@@ -30,3 +30,10 @@ def test_variables_are_said_without_their_values(monkeypatch: pytest.MonkeyPatch
     assert elsewhere.named().notes() == ()
     monkeypatch.setenv(SUPERUSER_VARIABLE, "postgresql://root:hidden-word@127.0.0.1/postgres")
     assert elsewhere.named().notes() == (f"as {SUPERUSER_VARIABLE} says",)
+
+
+def test_settings_that_do_not_reach_the_demo_are_told() -> None:
+    heeded = {KAFKA_VARIABLE: "127.0.0.1:9", "PLATETRAIL_TEST_POSTGRES_BINDIR": "/x", "HOME": "/y"}
+    assert elsewhere.unheeded(heeded) == []
+    others = {"PLATETRAIL_LOG_LEVEL": "debug", "PLATETRAIL_ENRICHER_TRANSACTIONS": "true"}
+    assert elsewhere.unheeded(heeded | others) == ["PLATETRAIL_ENRICHER_TRANSACTIONS", "PLATETRAIL_LOG_LEVEL"]
