@@ -12,7 +12,8 @@ from schemas.cameras import FORMATS, ClockUse, Format, Handling, Proof
 from services.cli import camera_csv, camera_health
 from services.cli.camera_tables import camera_card, cameras_table
 from services.cli.failures import USAGE, Failure
-from services.cli.options import SearchUrl, TokenFile, moment, write_private
+from services.cli.options import SearchUrl, TokenFile, moment
+from services.cli.secret_file import Write, claimed
 
 CameraId = Annotated[str, typer.Argument(help="The camera's id.")]
 Name = Annotated[str | None, typer.Option(help="What people call the place.")]
@@ -56,13 +57,21 @@ SigningSecret = Annotated[
         "--signing-secret-file", exists=True, dir_okay=False, help="Holds what its vendor signs with, likewise."
     ),
 ]
-KeyFile = Annotated[Path | None, typer.Option(help="Write the key to this file (0600) instead of showing it.")]
+NewKeyFile = Annotated[
+    Path | None, typer.Option("--key-file", help="Write the key to this new file (0600) instead of showing it.")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="Write the key to this file (0600), in place of an older key, instead of showing it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as it came.")]
 UNSETTABLE: Final = (
     "heading", "lanes", "format", "network", "active-from", "active-until",
     "clock", "clock-offset", "clock-uncertainty", "handling",
 )  # fmt: skip
 """Members that `change --unset` takes back to their default."""
+
+KEY_FILE: Final = "the key's file"
 
 MEMBERS: Final = {
     "heading": "heading_deg",
@@ -111,7 +120,7 @@ def add(
     certificate: Certificate = None,
     device_id: DeviceId = None,
     signing_secret: SigningSecret = None,
-    key_file: KeyFile = None,
+    key_file: NewKeyFile = None,
     token_file: TokenFile = None,
 ) -> None:
     """Register a camera of your agency and show its key, once.
@@ -163,9 +172,10 @@ def add(
         device_id=device_id,
         signing_secret=_secret(signing_secret),
     )
-    with Service("search", url, read_token(token_file)) as service:
-        key = register(service, body)
-    _hand_over(f"Camera {camera_id} is registered", key, key_file)
+    with claimed(key_file, KEY_FILE) as write:
+        with Service("search", url, read_token(token_file)) as service:
+            key = register(service, body)
+        _hand_over(f"Camera {camera_id} is registered", key, key_file, write)
 
 
 def register(service: Any, body: dict[str, Any]) -> str | None:
@@ -305,9 +315,10 @@ def rotate_key(
         device_id=device_id,
         signing_secret=_secret(signing_secret),
     )
-    with Service("search", url, read_token(token_file)) as service:
-        answer = service.post(f"{_path(camera_id)}/keys", body)
-    _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", _decoded(answer)["key"], key_file)
+    with claimed(key_file, KEY_FILE, replace=True) as write:
+        with Service("search", url, read_token(token_file)) as service:
+            key = _decoded(service.post(f"{_path(camera_id)}/keys", body))["key"]
+        _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", key, key_file, write)
 
 
 def _secret(path: Path | None) -> str | None:
@@ -374,14 +385,14 @@ def _fingerprint(certificate: Path | None) -> str | None:
         raise Failure(f"the certificate cannot be read as PEM ({type(error).__name__})", USAGE) from None
 
 
-def _hand_over(said: str, key: str | None, key_file: Path | None) -> None:
+def _hand_over(said: str, key: str | None, key_file: Path | None, write: Write) -> None:
     """Give a key out, once: into a file, or on standard output with everything else on standard error."""
     console = Console(stderr=True, soft_wrap=True)
     if key is None:
         console.print(f"{said}. It proves itself by its certificate: there is no key.", markup=False)
-    elif key_file is None:
+        return
+    if key_file is None:
         console.print(f"{said}. Its key is shown this once:", markup=False)
-        typer.echo(key)
-    else:
-        write_private(key_file, key.encode() + b"\n")
+    write(f"{key}\n")
+    if key_file is not None:
         console.print(f"{said}; its key is in {key_file}.", markup=False)

@@ -1,6 +1,5 @@
 """`platetrail camera import` and `export`: many cameras at once, as CSV."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +8,8 @@ from rich.console import Console
 
 from services.cli.camera_tables import flaws_table
 from services.cli.failures import USAGE, Failure
-from services.cli.options import SearchUrl, TokenFile, write_private
+from services.cli.options import SearchUrl, TokenFile
+from services.cli.secret_file import claimed
 
 CSV: Final = "text/csv"
 IMPORT: Final = "/v1/cameras/import"
@@ -48,25 +48,20 @@ def import_(
 
     if not check and keys is None:
         raise typer.BadParameter("name a new file for the keys, or --check", param_hint="--keys")
-    if keys is not None and not check:
-        _claim(keys)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    registered = False
-    try:
-        with Service("search", url, read_token(token_file)) as service:
-            answer = service.post_as(IMPORT, file.read_bytes(), CSV, params={"check_only": "true"} if check else None)
-        registered = True
-    except Refused as refused:
-        if any("row" in one for one in refused.errors):
-            Console(stderr=True).print(flaws_table(refused.errors))
-        raise Failure(refused.said, refused.code) from None
-    finally:
-        if keys is not None and not check and not registered:
-            keys.unlink(missing_ok=True)
-    if check or keys is None:
-        console.print("The table is right. Nothing was registered.", markup=False)
-        return
-    write_private(keys, answer)
+    with claimed(None if check else keys, "the keys' file") as write:
+        try:
+            with Service("search", url, read_token(token_file)) as service:
+                params = {"check_only": "true"} if check else None
+                answer = service.post_as(IMPORT, file.read_bytes(), CSV, params=params)
+        except Refused as refused:
+            if any("row" in one for one in refused.errors):
+                Console(stderr=True).print(flaws_table(refused.errors))
+            raise Failure(refused.said, refused.code) from None
+        if check:
+            console.print("The table is right. Nothing was registered.", markup=False)
+            return
+        write(answer.decode())
     many = len(answer.splitlines()) - 1
     console.print(f"{many:,} {'camera is' if many == 1 else 'cameras are'} registered; the keys are in {keys}.")
 
@@ -93,13 +88,3 @@ def export(
         out.write_bytes(table)
     except OSError as error:
         raise Failure(f"the table cannot be written ({type(error).__name__})", USAGE) from None
-
-
-def _claim(keys: Path) -> None:
-    """Make the keys' file before anything is registered: keys that can't be written down are lost. Raises Failure."""
-    try:
-        os.close(os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        raise Failure("the keys' file exists already, and keys are never overwritten", USAGE) from None
-    except OSError as error:
-        raise Failure(f"the keys' file cannot be written ({type(error).__name__})", USAGE) from None

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.failures import NOT_SO, REFUSED, UNAVAILABLE, USAGE, Failure
-from services.cli.options import write_private
+from services.cli.secret_file import claimed
 
 if TYPE_CHECKING:
     from ingest.adapters.broker import Broker
@@ -42,7 +42,8 @@ def add(
         bool, typer.Option("--new-password", help="It exists: give it another password; the old one ends.")
     ] = False,
     password_file: Annotated[
-        Path | None, typer.Option(help="Write the password to this file (0600) instead of showing it.")
+        Path | None,
+        typer.Option(help="Write the password to this file (0600), new unless --new-password, instead of showing it."),
     ] = None,
 ) -> None:
     """Let a camera network write: its topic, a user with a password, and the right to write there and do nothing else.
@@ -63,16 +64,16 @@ def add(
     if (principal(network) in _heeding(principals.known)) != new_password:
         text = "there is no such network" if new_password else "there is such a network: see --new-password"
         raise Failure(text, USAGE)
-    _run(ensure_topics(broker, [topics.inbox(network)]))
-    word = _heeding(lambda: principals.add(network))
-    console = Console(stderr=True, soft_wrap=True)
-    says = f"{principal(network)} may write into {topics.inbox(network)}, and nothing else (SCRAM-SHA-512)."
-    if password_file is None:
-        console.print(f"{says} Its password is shown this once:", markup=False)
-        typer.echo(word)
-        return
-    write_private(password_file, word.encode() + b"\n")
-    console.print(f"{says} Its password is in {password_file}.", markup=False)
+    with claimed(password_file, "the password's file", replace=new_password) as write:
+        _run(ensure_topics(broker, [topics.inbox(network)]))
+        word = _heeding(lambda: principals.add(network))
+        console = Console(stderr=True, soft_wrap=True)
+        says = f"{principal(network)} may write into {topics.inbox(network)}, and nothing else (SCRAM-SHA-512)."
+        if password_file is None:
+            console.print(f"{says} Its password is shown this once:", markup=False)
+        write(f"{word}\n")
+    if password_file is not None:
+        console.print(f"{says} Its password is in {password_file}.", markup=False)
 
 
 def remove(network: Network) -> None:

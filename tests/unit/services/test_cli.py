@@ -20,7 +20,9 @@ from services.cli import options
 from services.cli.app import build, run
 from services.cli.client import explain
 from services.cli.deadletters import RESULTS
+from services.cli.failures import REFUSED, Failure
 from services.cli.search import PurposeName
+from services.cli.secret_file import claimed
 from services.demo.fleet import ORDER
 from services.settings import Settings
 
@@ -180,6 +182,57 @@ def test_keys_of_an_import_go_into_a_new_file(platetrail: Runner, tmp_path: Path
     ran = platetrail(*words, "--keys", str(tmp_path / "old.csv"))
     assert (ran.code, (tmp_path / "old.csv").read_text()) == (2, "precious")
     assert "never overwritten" in ran.err
+
+
+ADD = ("camera", "add", "gate-1", "--name", "x", "--latitude", "39.7", "--longitude", "-105.2", "--timezone", "UTC")
+NOBODY = ("--url", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("command", [ADD, ("camera", "rotate-key", "gate-1")], ids=["add", "rotate-key"])
+def test_a_key_that_cannot_be_written_is_not_asked_for(
+    platetrail: Runner, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "token").write_text("x")
+    words = (*command, *NOBODY, "--token-file", str(tmp_path / "token"), "--key-file")
+    ran = platetrail(*words, str(tmp_path / "nodir" / "x.key"))
+    assert (ran.code, ran.err) == (2, "platetrail: the key's file cannot be written (FileNotFoundError)\n")
+    ran = platetrail(*words, str(tmp_path))
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+
+
+def test_a_new_camera_never_takes_another_ones_key_file(platetrail: Runner, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "n.key").write_text("precious")
+    ran = platetrail(*ADD, *NOBODY, "--token-file", str(tmp_path / "token"), "--key-file", str(tmp_path / "n.key"))
+    assert (ran.code, (tmp_path / "n.key").read_text()) == (2, "precious")
+    assert "never overwritten" in ran.err
+
+
+@pytest.mark.parametrize("old", [None, "old and longer"])
+def test_a_secret_is_in_its_file_for_its_owner_alone(tmp_path: Path, old: str | None) -> None:
+    file = tmp_path / "x"
+    if old is not None:
+        file.write_text(old)
+        file.chmod(0o644)
+    with claimed(file, "it", replace=True) as write:
+        write("new\n")
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"x": "new\n"}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("files", [{}, {"x": "old"}], ids=["none", "old"])
+def test_a_request_that_fails_leaves_files_as_they_were(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+
+    def refused() -> None:
+        with claimed(tmp_path / "x", "it", replace=True):
+            assert len(list(tmp_path.iterdir())) == len(files) + 1  # it can be written
+            raise Failure("no", REFUSED)
+
+    with pytest.raises(Failure, match="no"):
+        refused()
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == files
 
 
 NOW = datetime(2026, 7, 2, 12, tzinfo=UTC)
