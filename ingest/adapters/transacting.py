@@ -50,6 +50,11 @@ _LOST: Final = (CloseReason.CONNECTION_BROKEN, CloseReason.CONNECTION_TIMEOUT, C
 class Lost(Exception):
     """A connection is gone, or an answer. Whether the transaction counts is to be asked before anything is written."""
 
+    def __init__(self, reason: str, *, undone: bool = False) -> None:
+        """Know the reason; with `undone` it is known already: it does not count, since its id was taken once more."""
+        super().__init__(reason)
+        self.undone = undone
+
 
 class _Gone(KafkaError):  # type: ignore[misc]
     """What the client is told when it would connect anew; it does not try again."""
@@ -115,7 +120,7 @@ class Transacting(KafkaPublisher):
         places = [fitting(topic, items, found) for (topic, items), found in zip(writes, results, strict=True)]
         try:
             while not _refused(results) and not await self._unless_lost(writes, places, results, group, place, mark):
-                pass
+                await self._take_again()
         except _FENCED:
             raise Fenced("another worker was given a partition of this one") from None
         except NOT_ALLOWED as error:
@@ -123,6 +128,18 @@ class Transacting(KafkaPublisher):
         except KafkaError as error:
             raise Lost(type(error).__name__) from None
         return [result for found in results for result in found]
+
+    async def _take_again(self) -> None:
+        """Take the id once more, which undoes what was begun. Raises Lost if a connection was lost meanwhile.
+
+        It is not called off then: the broker may have given us the id by that time, and whoever does not hear of it
+        would take itself for another worker.
+        """
+        line = self._line
+        assert line is not None
+        await self._renew(self._started())
+        if line.lost.is_set():
+            raise Lost(_CONNECTION, undone=True)
 
     async def _unless_lost(self, *of: Any) -> bool:
         """Run one transaction (`_attempt`). Raises Lost as soon as a connection is, and what was raised by then."""
@@ -150,7 +167,10 @@ class Transacting(KafkaPublisher):
         place: Place,
         mark: ends.Mark,
     ) -> bool:
-        """Run one transaction; False if a broker refuses the size of something: batches are smaller from now on."""
+        """Run one transaction; False if a broker refuses the size of something: batches are smaller from now on.
+
+        What was begun is left open then.
+        """
         producer = self._started()
         await producer.begin_transaction()
         # Before anything else: what is written without it would count, and be done again.
@@ -159,7 +179,6 @@ class Transacting(KafkaPublisher):
         for (topic, items), fit, found in zip(writes, places, results, strict=True):
             smaller |= await self._is_refused(producer, topic, items, fit, found)
         if smaller:
-            await self._renew(producer)  # which undoes what was begun
             return False
         await producer.commit_transaction()
         return True

@@ -114,6 +114,8 @@ class Transactions:
             results = await producer.transact(writes, self._group, place, mark)
         except Lost as lost:
             _LOG.warning("transaction_lost", topic=place[0], partition=place[1], reason=str(lost))
+            if lost.undone:
+                self._counts[place] = False
             raise Unavailable("a transaction has no answer: it is written again, unless it counts") from None
         del self._doubts[place]
         return results

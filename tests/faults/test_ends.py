@@ -289,6 +289,40 @@ async def test_who_lost_a_connection_after_it_had_to_take_the_id_once_more_has_i
         assert await numbers(sightings) == {number: RECORDS}
 
 
+async def test_who_loses_a_connection_while_it_takes_the_id_once_more_is_no_stranger_to_itself(
+    kafka: Kafka, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker refuses a batch for its size, and is killed when it has given the id, before we hear of it.
+
+    By then it has not undone what was written everywhere.
+    """
+    number = await done(kafka, place) + 1
+    writer = writing(kafka)
+    await writer.take([place])
+    old = await started(writer, place)
+    taken: list[AIOKafkaProducer] = []
+    is_refused, start = Transacting._is_refused, AIOKafkaProducer.start
+
+    async def refused_once(*of: Any) -> bool:
+        return await is_refused(*of) or not taken
+
+    async def unheard(producer: AIOKafkaProducer) -> None:
+        await start(producer)
+        if not taken:
+            taken.append(producer)
+            lose(old)
+            await asyncio.sleep(0.2)
+
+    keep_from(old, SOMEWHERE, offset=False)
+    monkeypatch.setattr(Transacting, "_is_refused", refused_once)
+    monkeypatch.setattr(AIOKafkaProducer, "start", unheard)
+    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
+        await write(writer, place, number)
+        await writer.stop()
+        await taken_and_left(kafka, place)
+        assert await numbers(sightings) == {number: RECORDS}
+
+
 async def test_a_partition_that_has_no_leader_for_a_while_is_waited_for(kafka: Kafka, place: Place) -> None:
     number = await done(kafka, place) + 1
     writer = writing(kafka)
