@@ -27,9 +27,11 @@ from schemas.queries import Asker, Role
 OPERATOR: Final[Role] = "camera_operator"
 MAX_LETTERS: Final = 500
 MAX_IDS: Final = 500
+MIN_NOTE: Final = 3
+MAX_NOTE: Final = 500
 
 _CURSOR = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}\.[0-9]{1,6}\.[0-9]{1,15}\Z")]
-_Note = Annotated[str, msgspec.Meta(min_length=3, max_length=500)]
+_Note = Annotated[str, msgspec.Meta(min_length=MIN_NOTE, max_length=MAX_NOTE)]
 _Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

@@ -5,8 +5,8 @@ Everything that names a letter or a camera is in a body: it does not stand in a 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +15,10 @@ from starlette.routing import Route
 
 from ingest.errors import Unavailable
 from ingest.letters import (
+    MAX_IDS,
+    MAX_LETTERS,
+    MAX_NOTE,
+    MIN_NOTE,
     OPERATOR,
     Forbidden,
     LetterBox,
@@ -27,6 +31,7 @@ from ingest.letters import (
     Unrecorded,
     Wanted,
 )
+from schemas.deadletters import Reason, Stage
 from schemas.problems import MEDIA_TYPE, Problem
 from schemas.queries import Asker
 
@@ -43,7 +48,23 @@ Identify = Callable[[str | None], Asker | None]
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
-_MEMBER: Final = re.compile(r"`\$\.([a-z_]+)")
+_MEMBER: Final = re.compile(r".*`\$\.([a-z_]+)|Object missing required field `([a-z_]+)`", re.DOTALL)
+
+_HELPS: Final = {
+    "letter_ids": f"A list of 1 to {MAX_IDS} ids of letters, as the list of letters shows them.",
+    "letter_id": "The id of a letter (a UUID), as the list of letters shows it.",
+    "reason": f"One of {', '.join(get_args(Reason))}.",
+    "stage": f"One of {', '.join(get_args(Stage))}.",
+    "camera_id": "A camera's id: 1 to 63 lower-case letters, digits and hyphens.",
+    "since": "An RFC 3339 time with its offset from UTC, such as 2026-03-01T08:00:00-06:00 or 2026-03-01T14:00:00Z.",
+    "before": "The value of next in the answer before, as it was.",
+    "limit": f"A whole number from 1 to {MAX_LETTERS}.",
+    "dry_run": "true or false.",
+    "force": "true or false.",
+    "note": f"A note, of {MIN_NOTE} to {MAX_NOTE} characters, says why the letter is looked into or put back, such as: "
+    "reads of cam-7 are refused since its firmware was changed.",
+}
+"""What is expected of each member: the text of a flaw there."""
 
 
 class _Refused(Exception):
@@ -121,13 +142,24 @@ def _decoded(body: bytes, shape: type[Shape]) -> Shape:
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        # The text may quote the body: of it, the name of a member that we document is told, and nothing else.
-        found = _MEMBER.search(str(error))
-        known = found is not None and found[1] in shape.__struct_fields__
-        place = f"/{found[1]}" if found is not None and known else ""
-        errors: tuple[dict[str, str | int], ...] = ({"pointer": place, "detail": "not of the documented shape"},)
+        flaw = _flaw(error, shape.__struct_fields__)
+        errors: tuple[dict[str, str | int], ...] = (flaw,)
         detail = "The body does not have the documented shape."
         raise _Refused(Problem(status=422, detail=detail, errors=errors)) from None
+
+
+def _flaw(error: Exception, known: Sequence[str]) -> dict[str, str | int]:
+    """Return where a body is wrong, and what would be right.
+
+    The error's text may quote the body: of it, the name of a member that we document is told, and nothing else.
+    """
+    if not isinstance(error, msgspec.ValidationError):
+        return {"pointer": "", "detail": "The body is not JSON (RFC 8259) in UTF-8, or nested too deeply."}
+    found = _MEMBER.match(str(error))
+    name = (found[1] or found[2]) if found is not None else ""
+    if name in known:
+        return {"pointer": f"/{name}", "detail": _HELPS[name]}
+    return {"pointer": "", "detail": f"A JSON object is expected here, with no other members than {', '.join(known)}."}
 
 
 def _problem(problem: Problem, headers: dict[str, str] | None = None) -> Response:
