@@ -4,6 +4,7 @@ Users and cases never stand in a URL: filters on them go into the body of `POST 
 """
 
 import base64
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ import orjson
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticCustomError
 
 from schemas.entries import Entry, Kind, Lookup, disclose
+from schemas.flaws import NOT_A_TIME, sentence
 from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
 from schemas.queries import Asker, PurposeCode
@@ -36,11 +39,12 @@ _Agency = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 def _written(value: Any) -> datetime:
     """Take a time as it is documented: pydantic itself would take a number for seconds since 1970."""
-    if not isinstance(value, str) or not _BEGINS_A_TIME.match(value):
-        raise ValueError("a time is written as RFC 3339 has it")
-    at = datetime.fromisoformat(value.upper())
-    if not 1970 <= at.year < 9999:
-        raise ValueError("a time in UTC lies in the calendar")
+    at = None
+    if isinstance(value, str) and _BEGINS_A_TIME.match(value):
+        with contextlib.suppress(ValueError):
+            at = datetime.fromisoformat(value.upper())
+    if at is None or not 1970 <= at.year < 9999:
+        raise PydanticCustomError(NOT_A_TIME, "not a time as it is documented")
     return at
 
 
@@ -69,7 +73,7 @@ class PrivateFilter(Filter):
     case: _Name | None = Field(None, description="the case number that the question was asked for")
 
 
-_FIELDS: Final = frozenset(field.alias or name for name, field in PrivateFilter.model_fields.items())
+_FIELDS: Final = tuple(field.alias or name for name, field in PrivateFilter.model_fields.items())
 
 
 class End(BaseModel):
@@ -256,8 +260,8 @@ async def _answer(auditor: Auditor, asker: Asker, wanted: Filter) -> Entries | R
 def _unusable(error: ValidationError) -> Response:
     """Answer what is wrong where, quoting nothing: of a field that we do not know, not even its name."""
     errors: tuple[dict[str, str | int], ...] = tuple(
-        {"pointer": pointer(item["loc"], _FIELDS), "detail": item["type"]}
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
+        {"pointer": pointer(item["loc"], _FIELDS), "detail": sentence(item, _FIELDS)}
+        for item in error.errors(include_url=False, include_input=False)
     )
     return answer_problem(Problem(status=422, detail="The filter does not have the documented shape.", errors=errors))
 

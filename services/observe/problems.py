@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
+from schemas.flaws import sentence
 from schemas.pointers import pointer
 from schemas.problems import MEDIA_TYPE, Problem
 from services.observe.logs import exception_names
@@ -53,16 +54,29 @@ def install_shape_problems(app: "FastAPI") -> None:
     """Make an application answer what does not have its documented shape in the same way."""
     from fastapi.exceptions import RequestValidationError  # here: workers are without FastAPI, which loads slowly
 
-    async def on_invalid(_: Request, error: Exception) -> Response:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        parameters = _parameters(app, request)
         errors: tuple[dict[str, str | int], ...] = tuple(
-            {"pointer": pointer(item["loc"], _documented_names(app)), "detail": str(item["type"])}
+            {"pointer": pointer(item["loc"], _documented_names(app)), "detail": _sentence(item, parameters)}
             for item in error.errors()
         )
         body = Problem(status=422, detail="The request does not have the documented shape.", errors=errors).body()
         return Response(body, status_code=422, media_type=MEDIA_TYPE)
 
     app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+def _sentence(item: dict[str, Any], parameters: list[str]) -> str:
+    return sentence(item, parameters if item["loc"][:1] == ("query",) else ())
+
+
+def _parameters(app: "FastAPI", request: Request) -> list[str]:
+    """Return the names of the query parameters that are documented for a request's route."""
+    found = route_at(app, request.scope)
+    path = app.openapi()["paths"].get(found.path, {}) if found is not None else {}
+    of_method = path.get(request.method.lower(), {}).get("parameters", ())
+    return [one["name"] for one in of_method if one["in"] == "query"]
 
 
 def _methods_at(app: Starlette, scope: Scope) -> set[str]:

@@ -101,3 +101,19 @@ async def test_a_slash_too_many_is_no_redirection_that_repeats_the_path() -> Non
         refused = await one.post(f"/push/{PLATE}/")
     assert refused.status_code == 404
     assert PLATE not in refused.text + str(refused.headers)
+
+
+async def test_what_would_be_right_is_said_and_parameters_of_the_route_are_listed(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/asked", params={"limit": PLATE, PLATE: "1"})
+    assert {one["pointer"]: one["detail"] for one in answer.json()["errors"]} == {
+        "/query/limit": "A whole number is expected here.",
+        "/query": "There is no such parameter; known are: limit.",
+    }
+
+
+@pytest.mark.parametrize("body", [{"counts": {"a": PLATE}}, {"inner": {PLATE: 1}}, [PLATE]])
+async def test_no_code_of_a_library_is_an_answer(client: httpx.AsyncClient, body: object) -> None:
+    answer = await client.post("/sent", json=body)
+    (flaw,) = answer.json()["errors"]
+    assert (flaw["detail"][-1], "_" in flaw["detail"]) == (".", False)
+    assert PLATE not in answer.text
