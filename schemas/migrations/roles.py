@@ -69,12 +69,28 @@ def database(name: str) -> Iterator[str]:
     yield f"grant temporary on database {name} to platetrail_ingest"
 
 
+def refuse_existing(name: str) -> str:
+    """Return the SQL that raises 42P04, as making it would, if there is a database of this name."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a database's name is lower case letters, digits and underscores")
+    return (
+        f"do $$ begin if exists (select from pg_database where datname = '{name}') then "
+        "raise exception 'exists' using errcode = 'duplicate_database'; end if; end $$"
+    )
+
+
 WITHIN: Final = (
     "revoke execute on function pg_catalog.lo_creat(integer) from public",
     "revoke execute on function pg_catalog.lo_create(oid) from public",
     "revoke execute on function pg_catalog.lo_from_bytea(oid, bytea) from public",
 )
 """SQL for the superuser in the new database: whoever can log in could otherwise leave large objects, of any size."""
+
+RIGHTS: Final = (
+    "do $$ begin if not exists (select from pg_roles where rolname = current_user and (rolsuper or rolcreaterole)) "
+    "then raise exception 'no right' using errcode = 'insufficient_privilege'; end if; end $$"
+)
+"""SQL that raises (42501) where the user may make no roles."""
 
 INSTALLED: Final = "PT409"
 """The SQLSTATE of `refuse_others`."""

@@ -3,18 +3,32 @@
 import asyncio
 import json
 import os
+import re
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from rich.console import Console
 
-from services.cli.failures import UNAVAILABLE, USAGE, Failure
-from services.cli.options import write_private
+from services.cli.failures import REFUSED, UNAVAILABLE, USAGE, Failure
+from services.cli.secret_file import claimed
 
 SUPERUSER_VARIABLE: Final = "PLATETRAIL_SUPERUSER_URL"
+PASSWORDS_FILE: Final = "the passwords' file"
+
+SQLSTATE: Final = re.compile(r"\[([0-9A-Z]{5})\]")
+
+WORDS: Final = {
+    "28": "the server refuses this user or password",
+    "42P04": "a database of this name exists; --roles-only makes the roles that are new",
+    "42501": "this user has not the right to do it",
+    "3D000": "the server has no database of the name in the URL",
+}
+"""What an operator can mend, by SQLSTATE or its class."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,11 +64,17 @@ def init(
     from schemas.migrations.run import administer
 
     url = os.environ.get(SUPERUSER_VARIABLE) or typer.prompt("URL of the superuser", hide_input=True, err=True)
-    words = _passwords(passwords, roles.LOGINS)
+    kept = _read(passwords)
+    words = completed(kept, roles.LOGINS)
     try:
         statements = [*roles.statements(words), *([] if roles_only else roles.database(database))]
+        before = [roles.RIGHTS, *([] if roles_only else [roles.refuse_existing(database)])]
     except ValueError as error:
         raise Failure(str(error), USAGE) from None
+    with nullcontext() if words == kept else claimed(passwords, PASSWORDS_FILE, replace=True) as write:
+        _run("nothing was made", administer(url, before))
+        if write is not None:  # before a role has one of them, or that would be lost with this process
+            write(json.dumps(words, indent=2) + "\n")
     _run("the roles were not made" if roles_only else "the database was not made", administer(url, statements))
     if not roles_only:
         _run("the database was made, but not closed", administer(url, roles.WITHIN, database))
@@ -82,20 +102,18 @@ def migrate() -> None:
     Console(stderr=True).print("The schema is up to date.")
 
 
-def _passwords(file: Path, roles: dict[str, str]) -> dict[str, str]:
-    if not file.exists():
-        write_private(file, json.dumps({role: secrets.token_urlsafe(24) for role in roles}, indent=2).encode() + b"\n")
+def completed(words: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """Return passwords with a random one for every role that has none."""
+    return {**words, **{role: secrets.token_urlsafe(24) for role in names if role not in words}}
+
+
+def _read(file: Path) -> dict[str, str]:
     try:
-        words: dict[str, str] = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise Failure(f"the passwords' file cannot be read ({type(error).__name__})", USAGE) from None
-    new = {role: secrets.token_urlsafe(24) for role in roles if role not in words}
-    if new:
-        words |= new
-        beside = file.with_name(file.name + ".new")
-        write_private(beside, json.dumps(words, indent=2).encode() + b"\n")
-        beside.replace(file)
-    return words
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(f"{PASSWORDS_FILE} cannot be read ({type(error).__name__})", USAGE) from None
 
 
 def _run(what: str, work: Coroutine[Any, Any, None]) -> None:
@@ -105,4 +123,9 @@ def _run(what: str, work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except Exception as error:  # noqa: BLE001 - drivers raise what they like; all of it means the same here
-        raise Failure(f"{what}: {exception_names(error)}", UNAVAILABLE) from None
+        names = exception_names(error)
+        state = found[1] if (found := SQLSTATE.search(names)) else ""
+        words = WORDS.get(state) or WORDS.get(state[:2])
+        if words is not None:
+            raise Failure(f"{what}: {words} ({state})", REFUSED) from None
+        raise Failure(f"{what}: {names}", UNAVAILABLE) from None

@@ -9,8 +9,8 @@ UNAVAILABLE: Final = 4
 INTERRUPTED: Final = 130
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 checked, and it does not hold; 2 wrong usage or settings; 3 refused by the service; "
-    "4 the service or server is not available; 130 interrupted."
+    "Exit codes: 0 done; 1 checked, and it does not hold; 2 wrong usage or settings; 3 refused by the service or "
+    "server; 4 the service or server is not available; 130 interrupted."
 )
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from schemas.migrations import roles
+from services.demo import postgres as postgres_starter
 from services.demo.places import ROOT
 from services.demo.postgres import Postgres
 from services.demo.question import choose
@@ -332,8 +333,8 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
     made = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
     assert made.returncode == 0, made.stderr
     again = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
-    assert again.returncode == 4
-    assert "42P04" in again.stderr  # duplicate_database
+    assert again.returncode == 3
+    assert "a database of this name exists; --roles-only makes the roles that are new (42P04)" in again.stderr
     upgraded = platetrail("db", "init", "--passwords", "passwords.json", "--roles-only")
     assert upgraded.returncode == 0, upgraded.stderr
     for word in passwords.values():
@@ -348,23 +349,57 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
     assert await connection.fetchval("select count(*) from pg_tables where schemaname = 'audit'") > 3
     await connection.close()
     refused = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url.replace("@", "x@"))
-    assert refused.returncode == 4
-    assert "28P01" in refused.stderr  # invalid_password
+    assert refused.returncode == 3
+    assert refused.stderr.endswith("nothing was migrated: the server refuses this user or password (28P01)\n")
 
 
-def test_the_made_passwords_are_random_and_private(tmp_path: Path) -> None:
-    platetrail = command(tmp_path, {"PLATETRAIL_SUPERUSER_URL": "postgresql://postgres:x@127.0.0.1:9/postgres"})
-    ran = platetrail("db", "init", "--passwords", "new.json")
-    assert ran.returncode == 4
-    words = json.loads((tmp_path / "new.json").read_text())
-    assert words.keys() == roles.LOGINS.keys()
-    assert len(set(words.values())) == len(words)
-    assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0
+async def test_a_database_that_is_not_made_leaves_roles_and_files_as_they_were(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    def init(url: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return command(tmp_path, {"PLATETRAIL_SUPERUSER_URL": url})("db", "init", "--passwords", "new.json", *more)
 
-    kept = dict(list(words.items())[:-1])  # as in a file of an earlier version
-    (tmp_path / "new.json").write_text(json.dumps(kept))
-    assert platetrail("db", "init", "--passwords", "new.json", "--roles-only").returncode == 4
-    upgraded = json.loads((tmp_path / "new.json").read_text())
-    assert upgraded.keys() == roles.LOGINS.keys()
-    assert kept.items() <= upgraded.items()
-    assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0
+    def left() -> list[Path]:
+        return list(tmp_path.iterdir())
+
+    superuser = postgres.superuser_url()
+    wrong = init(superuser.replace("@", "x@"))
+    assert wrong.returncode == 3
+    said = "platetrail: nothing was made: the server refuses this user or password (28P01)\n"
+    assert wrong.stderr == said
+    exists = init(superuser, "--database", "postgres")
+    assert exists.returncode == 3
+    assert "a database of this name exists" in exists.stderr
+    weak = init(postgres.url("platetrail_relay"), "--roles-only")
+    assert weak.returncode == 3
+    assert "not the right" in weak.stderr
+    away = init("postgresql://postgres:x@127.0.0.1:9/postgres")
+    assert away.returncode == 4
+    assert left() == []
+    await (await asyncpg.connect(postgres.url("platetrail_relay"))).close()  # its password is what it was
+
+    (tmp_path / "new.json").write_text('{"platetrail_relay": "of an earlier version"}')
+    assert init("postgresql://postgres:x@127.0.0.1:9/postgres", "--roles-only").returncode == 2  # no URL-safe text
+    (tmp_path / "new.json").write_text('["x"]')
+    assert init(superuser).returncode == 2
+
+
+async def test_the_made_passwords_are_private_and_those_of_the_roles(tmp_path: Path) -> None:
+    cluster = postgres_starter.start(tmp_path / "cluster")
+    try:
+        platetrail = command(tmp_path, {"PLATETRAIL_SUPERUSER_URL": cluster.superuser_url()})
+        ran = platetrail("db", "init", "--passwords", "new.json")
+        assert ran.returncode == 0, ran.stderr
+        assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0
+        words = json.loads((tmp_path / "new.json").read_text())
+        kept = dict(list(words.items())[:-1])  # as in a file of an earlier version
+        (tmp_path / "new.json").write_text(json.dumps(kept))
+        assert platetrail("db", "init", "--passwords", "new.json", "--roles-only").returncode == 0
+        assert (tmp_path / "new.json").stat().st_mode & 0o077 == 0
+        upgraded = json.loads((tmp_path / "new.json").read_text())
+        assert kept.items() < upgraded.items()
+        for role, word in upgraded.items():
+            url = f"postgresql://{role}:{word}@127.0.0.1:{cluster.port}/platetrail"
+            await (await asyncpg.connect(url)).close()
+    finally:
+        cluster.stop()

@@ -14,11 +14,13 @@ import pytest
 import typer
 
 from ingest.replay import Result
+from schemas.migrations.roles import LOGINS
 from schemas.queries import PURPOSES
 from search.identity import Verifier
 from services.cli import options
 from services.cli.app import build, run
 from services.cli.client import explain
+from services.cli.db import completed
 from services.cli.deadletters import RESULTS
 from services.cli.failures import REFUSED, Failure
 from services.cli.search import PurposeName
@@ -335,6 +337,24 @@ def test_the_local_issuer_refuses_outside_development(
 def test_the_environment_must_be_named(platetrail: Runner, development: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLATETRAIL_ENVIRONMENT")
     assert platetrail(*TOKEN).code == 2
+
+
+def test_missing_passwords_of_roles_are_random_and_others_are_kept() -> None:
+    words = completed({}, LOGINS)
+    assert words.keys() == LOGINS.keys()
+    assert len(set(words.values())) == len(words)
+    kept = dict(list(words.items())[:-1])
+    again = completed(kept, LOGINS)
+    assert again.keys() == LOGINS.keys()
+    assert kept.items() < again.items()
+
+
+def test_passwords_that_cannot_be_written_are_given_to_no_role(
+    platetrail: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLATETRAIL_SUPERUSER_URL", "postgresql://postgres:x@127.0.0.1:9/postgres")
+    ran = platetrail("db", "init", "--passwords", str(tmp_path / "nodir" / "r.json"))
+    assert (ran.code, ran.err) == (2, "platetrail: the passwords' file cannot be written (FileNotFoundError)\n")
 
 
 def test_whatever_becomes_of_a_dead_letter_has_words() -> None:
