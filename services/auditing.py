@@ -24,7 +24,7 @@ from search.errors import NotAuthenticated
 from search.identity import Verifier
 from services import docs_page
 from services.observe import NO_TELEMETRY, install_health, install_problems, install_shape_problems, run_http
-from services.settings import Settings, needed
+from services.settings import Settings, key_of, needed
 
 NAME: Final = "auditing"
 
@@ -32,17 +32,17 @@ NAME: Final = "auditing"
 def build(settings: Settings) -> FastAPI:
     """Return the application; it connects when it starts.
 
-    Raises Missing if a setting is, and KeyFileError, OSError or ValueError for a bad key.
+    Raises Missing if a setting is, and KeyFileError for a bad key.
     """
     url = needed(settings.database_url, "database_url")
-    private = keys.read_private(needed(settings.audit_private_key_file, "audit_private_key_file"))
+    private = key_of(settings.audit_private_key_file, "audit_private_key_file", keys.read_private)
     log = GreedyLog(PostgresConnect(url, "platetrail-auditing-append"), Sealer(private.public_key()))
     shown, swept = PostgresReader(url), PostgresReader(url)
-    lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
-    verifier = Verifier(
-        needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
+    lookups = Lookups(key_of(settings.lookup_key_file, "lookup_key_file", keys.read_secret))
+    verifier = key_of(
+        settings.token_public_key_file,
+        "token_public_key_file",
+        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
     )
     sweeper = Sweeper(log, swept, settings.abandoned_after_s)
 

@@ -39,7 +39,7 @@ from services.observe import (
     install_shape_problems,
     run_http,
 )
-from services.settings import Settings, needed
+from services.settings import Settings, key_of, needed
 
 NAME: Final = "deadletters"
 
@@ -47,11 +47,11 @@ NAME: Final = "deadletters"
 def build(settings: Settings) -> FastAPI:
     """Return the service; it connects when it starts.
 
-    Raises Missing if a setting is, KeyFileError, OSError or ValueError for a bad key, and what `owner_rules` raises.
+    Raises Missing if a setting is, KeyFileError for a bad key, and what `owner_rules` raises.
     """
     url = needed(settings.database_url, "database_url")
-    sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
-    lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
+    sealer = Sealer(key_of(settings.audit_public_key_file, "audit_public_key_file", keys.read_public))
+    lookups = Lookups(key_of(settings.lookup_key_file, "lookup_key_file", keys.read_secret))
     rules = settings.owner_rules()
     log = GreedyLog(PostgresConnect(url, "platetrail-deadletters-log"), sealer)
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)
@@ -124,10 +124,10 @@ def _record(log: GreedyLog) -> Callable[[Entry], Awaitable[int]]:
 
 
 def _identify(settings: Settings) -> letters_api.Identify:
-    verifier = Verifier(
-        needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
+    verifier = key_of(
+        settings.token_public_key_file,
+        "token_public_key_file",
+        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
     )
 
     def identify(authorization: str | None) -> Asker | None:

@@ -24,7 +24,7 @@ from search.audit.adapters.postgres import append_within
 from search.audit.errors import LogError
 from search.audit.secrets import Sealer
 from services.observe import Pulse, listening, run_worker
-from services.settings import Settings, needed
+from services.settings import Settings, key_of, needed
 
 NAME: Final = "maintain"
 INTERVAL_S: Final = 3600.0
@@ -68,7 +68,7 @@ def build(settings: Settings) -> Round:
     a bad key, and what `owner_rules` raises: nothing is purged by half a rule.
     """
     url = needed(settings.database_url, "database_url")
-    sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
+    sealer = Sealer(key_of(settings.audit_public_key_file, "audit_public_key_file", keys.read_public))
     rules = settings.owner_rules()
 
     async def record(connection: Any, entry: Entry) -> None:

@@ -28,7 +28,7 @@ from search.identity import Verifier
 from search.policy import Policy
 from services import docs_page
 from services.observe import NO_TELEMETRY, install_health, install_problems, install_shape_problems, run_http
-from services.settings import Settings, needed
+from services.settings import Settings, key_of, needed
 
 RELEASE_LEVEL: Final = "L0"
 """What covers an intent before the answer leaves: its own durable leaf. No signed checkpoint exists yet (L1)."""
@@ -41,8 +41,8 @@ def build(settings: Settings) -> FastAPI:
     Raises Missing if a setting is missing, and what the readers of keys and rules raise.
     """
     url = needed(settings.database_url, "database_url")
-    sealer = Sealer(keys.read_public(needed(settings.audit_public_key_file, "audit_public_key_file")))
-    lookups = Lookups(keys.read_secret(needed(settings.lookup_key_file, "lookup_key_file")))
+    sealer = Sealer(key_of(settings.audit_public_key_file, "audit_public_key_file", keys.read_public))
+    lookups = Lookups(key_of(settings.lookup_key_file, "lookup_key_file", keys.read_secret))
     log = GreedyLog(PostgresConnect(url, "platetrail-search-log"), sealer)
     readers = Readers(url)
     registry = PostgresCameras(url, sealer)
@@ -88,7 +88,7 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
             owners=PostgresOwners(readers),
             keys=Keys(PostgresClaims(readers), lookups),
             lookups=lookups,
-            cursors=Cursors(keys.read_secret(needed(settings.cursor_key_file, "cursor_key_file"))),
+            cursors=Cursors(key_of(settings.cursor_key_file, "cursor_key_file", keys.read_secret)),
             policy=Policy(settings.owner_rules()),
             travel=TravelLimits(
                 min_distance_m=settings.travel_min_distance_m,
@@ -101,10 +101,10 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
 
 
 def _verifier(settings: Settings) -> Verifier:
-    return Verifier(
-        needed(settings.token_public_key_file, "token_public_key_file").read_bytes(),
-        issuer=settings.token_issuer,
-        audience=settings.token_audience,
+    return key_of(
+        settings.token_public_key_file,
+        "token_public_key_file",
+        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
     )
 
 

@@ -1,6 +1,7 @@
 """Settings of every service: environment variables with the prefix `PLATETRAIL_`, read when a service is built."""
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from ingest.adapters.broker import Broker, Security
 from schemas import owners
+from search.audit.errors import KeyFileError
 
 PREFIX = "PLATETRAIL_"
 
@@ -197,6 +199,22 @@ def needed(value: Value | None, name: str) -> Value:
     if value is None or value in ("", ()):
         raise Missing(name)
     return value
+
+
+def key_of(file: Path | None, name: str, read: Callable[[Path], Value]) -> Value:
+    """Return what `read` makes of the key file that a setting names.
+
+    Raises Missing if the setting is unset, and KeyFileError, naming the variable, for a file that `read` can't use.
+    """
+    try:
+        return read(needed(file, name))
+    except KeyFileError as error:
+        says = str(error)
+    except OSError:
+        says = "not readable"
+    except ValueError:
+        says = "not a key of a kind that is taken"
+    raise KeyFileError(f"{PREFIX}{name.upper()}: {says}")
 
 
 def _is_loopback(host: str) -> bool:
