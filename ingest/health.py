@@ -36,6 +36,9 @@ LETTERS_KEPT: Final = 32
 MOST: Final = 2**40
 """What a report may count of anything: sums of many such are still numbers that the row takes."""
 
+AHEAD: Final = timedelta(days=1)
+"""How far ahead the clock of whoever reports may be (as a sighting of the index, `ingest/rows.py`)."""
+
 _MAX_SEQUENCE: Final = 2**63 - 1
 _MAX_NAME: Final = 64
 _MAX_NAMES: Final = 64
@@ -58,11 +61,14 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     letter: DeadLetter
 
 
-def check(change: CameraReport | Letter) -> None:
-    """Raise Unfit for what no process of ours says, and what would spoil a camera's row for all that comes after."""
+def check(change: CameraReport | Letter, now: datetime) -> None:
+    """Raise Unfit for what no process of ours says, and what would spoil a camera's row for all that comes after.
+
+    Such as a time to come: the newest slots are kept, and beside it nothing would be new any more.
+    """
     if isinstance(change, Letter):
         _check_name("camera_id", change.letter.camera_id or "")
-        _check_time("at", change.letter.at)
+        _check_time("at", change.letter.at, now)
         return
     _check_name("camera_id", change.camera_id)
     if not 0 <= change.sequence <= _MAX_SEQUENCE:
@@ -73,7 +79,7 @@ def check(change: CameraReport | Letter) -> None:
         raise Unfit("skew_low_s is out of range")
     for at in (change.until, change.last_seen_at, change.first_read_at, change.last_read_at):
         if at is not None:
-            _check_time("a time", at)
+            _check_time("a time", at, now)
     for counted in (change.rejected, change.refused):
         if len(counted) > _MAX_NAMES or not all(0 <= number <= MOST for number in counted.values()):
             raise Unfit("reasons are too many, or out of range")
@@ -86,9 +92,11 @@ def _check_name(name: str, said: str) -> None:
         raise Unfit(f"{name} is too long")
 
 
-def _check_time(name: str, at: datetime) -> None:
+def _check_time(name: str, at: datetime, now: datetime) -> None:
     if at.tzinfo is None or not _FIRST <= at <= _LAST:
         raise Unfit(f"{name} is out of range")
+    if at > now + AHEAD:
+        raise Unfit(f"{name} is more than a day ahead")
 
 
 def fold(state: CameraState, report: CameraReport) -> CameraState:

@@ -64,7 +64,8 @@ class Watch(Runner):
         return partial(self._work_off, fetched)
 
     async def _work_off(self, fetched: Fetched) -> None:
-        found = [_change(message) for message in fetched.messages]
+        now = self._clock()
+        found = [_change(message, now) for message in fetched.messages]
         changes = [(at, one) for at, one in enumerate(found) if isinstance(one, Change)]
         refused = await self._fold([change for _, change in changes]) if changes else {}
         for place, says in refused.items():
@@ -143,7 +144,7 @@ class _Unusable(NamedTuple):
 _Found = CameraReport | Letter | _Unusable | None
 
 
-def _change(message: Message) -> _Found:
+def _change(message: Message, now: datetime) -> _Found:
     """Return what a message says of a camera; None if nothing."""
     try:
         change = _decoded(message)
@@ -152,7 +153,7 @@ def _change(message: Message) -> _Found:
     if change is None:
         return None
     try:
-        check(change)
+        check(change, now)
     except Unfit as error:
         return _poisoned(change, str(error))
     return change

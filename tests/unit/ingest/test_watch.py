@@ -3,6 +3,7 @@
 import asyncio
 import warnings
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -59,7 +60,8 @@ async def worked_off(of: MemoryTopic, states: States, max_records: int = 100) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InMemory)
         letters: MemorySink[DeadLetter] = MemorySink()
-    running = asyncio.create_task(Watch(MemorySource(of, max_records), states, letters, limits=SOON).run(stop))
+    watch = Watch(MemorySource(of, max_records), states, letters, limits=SOON, clock=lambda: NOW)
+    running = asyncio.create_task(watch.run(stop))
     while of.lag() and not running.done():  # noqa: ASYNC110 - what is watched has no event
         await asyncio.sleep(0)
     stop.set()
@@ -163,6 +165,22 @@ async def test_a_letter_names_the_camera_of_its_report_and_nothing_of_the_record
     letters = await worked_off(of, states)
     assert [one.camera_id for one in letters] == ["cam-1", None, None, None, None, "cam-2"]
     assert [wire.decode(wire.encode(one), DeadLetter) for one in letters] == letters
+
+
+@pytest.mark.parametrize("name", ["until", "last_seen_at", "first_read_at", "last_read_at"])
+async def test_a_report_of_a_time_to_come_is_set_aside_since_nothing_would_be_new_beside_it(name: str) -> None:
+    wrong = report(2, **{name: NOW + timedelta(days=1, seconds=1)})
+    of, states = topic(topics.CAMERA_HEALTH, *map(wire.encode, (report(1), wrong, report(3)))), States()
+    letters = await worked_off(of, states)
+    assert states.changes == [report(1), report(3)]
+    assert [(one.reason, one.camera_id) for one in letters] == [("poisoned", wrong.camera_id)]
+
+
+async def test_a_report_of_a_clock_that_is_ahead_for_hours_counts() -> None:
+    ahead = report(1, NOW + timedelta(hours=23))
+    of, states = topic(topics.CAMERA_HEALTH, wire.encode(ahead)), States()
+    assert await worked_off(of, states) == []
+    assert states.changes == [ahead]
 
 
 async def test_states_that_refuse_everything_end_it_uncommitted() -> None:
