@@ -16,7 +16,7 @@ from ingest import letters_api
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.letters import KafkaLetters
 from ingest.adapters.registry import KafkaRegistry
-from ingest.errors import IngestError, Unavailable
+from ingest.errors import Unavailable
 from ingest.letters import LetterBox, Unrecorded
 from schemas import metrics
 from schemas.entries import Entry
@@ -32,7 +32,6 @@ from search.identity import Verifier
 from services import docs_page
 from services.observe import (
     NO_TELEMETRY,
-    exception_names,
     install_health,
     install_metrics,
     install_problems,
@@ -74,15 +73,11 @@ def build(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            try:
-                stack.push_async_callback(log.stop)
-                await log.start()
-                await stack.enter_async_context(publisher)
-                await stack.enter_async_context(registry)
-                await stack.enter_async_context(letters)
-            except (IngestError, LogError) as error:
-                structlog.get_logger().error("failed", error=exception_names(error), reason=str(error))
-                raise
+            stack.push_async_callback(log.stop)
+            await log.start()
+            await stack.enter_async_context(publisher)
+            await stack.enter_async_context(registry)
+            await stack.enter_async_context(letters)
             yield
 
     app = FastAPI(

@@ -19,7 +19,7 @@ from ingest.adapters.registry import KafkaRegistry
 from ingest.adapters.topics import check_interval_ms
 from ingest.budget import Budget
 from ingest.described import describe
-from ingest.errors import IngestError, Unavailable
+from ingest.errors import Unavailable
 from ingest.gateway import Gateway, Limits
 from ingest.identify import Identify
 from ingest.rates import Rate, Rates
@@ -32,7 +32,6 @@ from services import docs_page
 from services.observe import (
     NO_TELEMETRY,
     end_failed,
-    exception_names,
     install_health,
     install_metrics,
     install_problems,
@@ -170,12 +169,8 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         log = structlog.get_logger()
         async with AsyncExitStack() as stack:
-            try:
-                for part in parts:
-                    await stack.enter_async_context(part)
-            except IngestError as error:
-                log.error("failed", error=exception_names(error), reason=str(error))
-                raise
+            for part in parts:
+                await stack.enter_async_context(part)
             log.info("registry", cameras=len(registry))
             await forgetting.ask()
             registry.following.add_done_callback(partial(_end_if_it_failed, app))

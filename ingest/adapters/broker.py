@@ -1,5 +1,6 @@
 """Where Apache Kafka is, and who we are to it: one value that every client is made with."""
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from ingest.errors import Unavailable
 Security = Literal["PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL"]
 
 MECHANISM: Final = "SCRAM-SHA-512"
+
+_SETTING: Final = "what PLATETRAIL_KAFKA_BOOTSTRAP names"
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +52,17 @@ class Broker:
         """Return what TLS connections are made with; None if none are. Raises as `options` does."""
         return ssl.create_default_context(cafile=self.ca_file) if self.security == "SASL_SSL" else None
 
+    def where(self) -> str:
+        """Return each `host:port`, and nothing of what is none: somebody may have written a user and password there."""
+        parts = self.bootstrap.rpartition("@")[2].split(",")
+        return ", ".join(part.strip() for part in parts if _ADDRESS.fullmatch(part.strip())) or _SETTING
+
     def unreachable(self, error: Exception) -> Unavailable:
-        """Return the error for a broker that does not let us in, with what that may mean.
+        """Return the error for a broker that does not let us in, with where it was looked for and what that may mean.
 
         A client is told of a wrong password by a closed connection: it can't tell it from a broker that is down.
         """
-        text = f"no broker: {type(error).__name__}"
+        text = f"no broker at {self.where()}: {type(error).__name__}"
         if self.security != "PLAINTEXT":
             text += "; a wrong user or password looks the same from here"
         if self.security == "SASL_SSL":

@@ -395,10 +395,13 @@ async def test_the_documentation_knows_the_routes(pusher: Pusher) -> None:
     assert "/v1/webhooks/openalpr" in page
 
 
-def test_without_a_broker_the_process_says_why_it_ends(tmp_path: Path) -> None:
-    env = {"PLATETRAIL_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}"}
+def test_without_a_broker_the_process_says_once_where_it_looked_for_one(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    env = {"PLATETRAIL_KAFKA_BOOTSTRAP": f"planted-user:planted-password@{address}"}
     child = Child("gateway", [sys.executable, "-m", "services.gateway"], log_file=tmp_path / "log", env=env, cwd=ROOT)
     until(lambda: child.returncode is not None, "the gateway has ended")
     assert child.returncode not in (None, 0)
     lines = [json.loads(line) for line in child.output().splitlines() if line.startswith("{")]
-    assert any(line["event"] == "failed" and "no broker" in line["reason"] for line in lines)
+    assert [line["event"] for line in lines].count("failed") == 1
+    assert lines[-1]["reason"].startswith(f"no broker at {address}: ")
+    assert "planted" not in child.output()
