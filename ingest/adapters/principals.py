@@ -29,7 +29,8 @@ from schemas import topics
 
 TIMEOUT_S: Final = 20.0
 ITERATIONS: Final = 8192
-UNAUTHORISED: Final = frozenset({"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SECURITY_DISABLED"})
+UNAUTHORISED: Final = frozenset({"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"})
+WITHOUT_LISTS: Final = "SECURITY_DISABLED"
 
 
 def principal(network: str) -> str:
@@ -80,6 +81,9 @@ class Principals:
             raise self._broker.unreachable(error) from None
         except KafkaException as error:
             name = error.args[0].name()
+            if name == WITHOUT_LISTS:
+                says = "the broker keeps no access control lists: it has no authorizer (authorizer.class.name)"
+                raise Misconfigured(f"{says}, see docs/operating.md") from None
             if name in UNAUTHORISED:
                 raise Misconfigured(f"the broker refuses: {name}") from None
             if name.startswith("_"):  # a fault of the connection, as the client calls them

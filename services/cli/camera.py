@@ -197,7 +197,8 @@ def show_all(url: SearchUrl, as_json: AsJson = False, token_file: TokenFile = No
     if as_json:
         typer.echo(answer.decode())
         return
-    Console().print(cameras_table(_decoded(answer)["cameras"]))
+    cameras = _decoded(answer)["cameras"]
+    Console().print(cameras_table(cameras) if cameras else "Your agency has no camera.")
 
 
 def show(camera_id: CameraId, url: SearchUrl, as_json: AsJson = False, token_file: TokenFile = None) -> None:

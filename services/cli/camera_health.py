@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.health import CameraHealth, HealthList, Skew, span
+from search.health import REPORTED_WITHIN, CameraHealth, HealthList, Skew, span
 from services.cli.options import SearchUrl, TokenFile
 
 STYLES: Final = {"ok": "green", "silent": "bold red", "unknown": "yellow", "never_seen": "yellow"}
@@ -50,8 +50,20 @@ def health(
     console = Console()
     if found.reported_at is None:
         console.print("No gateway has reported on cameras yet.", style="yellow")
+    if not found.cameras:
+        console.print(why_none(found, silent=silent))
+        return
     console.print(health_table(found.cameras))
     console.print(*look_at(found.cameras), sep="\n", end="")
+
+
+def why_none(found: HealthList, *, silent: bool) -> str:
+    """Return what it means that no camera is shown, of all or of those that are silent."""
+    if not silent:
+        return "Your agency has no camera."
+    if found.reported_at is None or found.at - found.reported_at > REPORTED_WITHIN:
+        return "Whether a camera is silent is not known: no gateway has reported for a while."
+    return "No camera is silent."
 
 
 def health_table(cameras: Iterable[CameraHealth]) -> Table:
@@ -80,13 +92,19 @@ def look_at(cameras: Iterable[CameraHealth]) -> list[RenderableType]:
         if one.status in ("silent", "unknown"):
             lines.append(_line(one.camera_id, one.status, one.detail))
         for flagged in one.flags:
-            setting = "" if flagged.set is None else " " + ", ".join(f"{k} = {v}" for k, v in flagged.set.items())
+            setting = (
+                "" if flagged.set is None else " " + ", ".join(f"{k} = {_plain(v)}" for k, v in flagged.set.items())
+            )
             lines.append(_line(one.camera_id, flagged.flag, flagged.detail + setting))
     return lines
 
 
 def _line(camera_id: str, what: str, detail: str) -> Text:
     return Text.assemble((camera_id, "bold"), "  ", (what.replace("_", " "), "yellow"), "  ", detail, "\n")
+
+
+def _plain(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def _percent(part: float | None) -> str:

@@ -103,6 +103,9 @@ def show() -> None:
 
     principals, broker = _principals()
     names = networks(_heeding(principals.known))
+    if not names:
+        Console().print("No network is known.")
+        return
     standings, now = _run(_looked(broker, names)), datetime.now(UTC)
     Console().print(_table(standings, now))
     if any(standing.is_late(now) for standing in standings.values()):
@@ -112,8 +115,6 @@ def show() -> None:
 async def _looked(broker: "Broker", names: list[str]) -> "dict[str, Standing]":
     from ingest.adapters.inboxes import Inboxes
 
-    if not names:
-        return {}
     inboxes = Inboxes(broker, names)
     await inboxes.start()
     try:

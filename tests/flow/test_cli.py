@@ -14,6 +14,7 @@ import pytest
 
 from schemas.migrations import roles
 from services.demo import postgres as postgres_starter
+from services.demo.kafka import Kafka
 from services.demo.places import ROOT
 from services.demo.postgres import Postgres
 from services.demo.question import choose
@@ -324,6 +325,17 @@ def test_a_simulation_registers_cameras_in_development_alone(platetrail: Platetr
     assert taken.returncode == 3
     assert "409" in taken.stderr
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_a_broker_without_access_control_lists_lets_no_network_in(kafka: Kafka, tmp_path: Path) -> None:
+    platetrail = command(tmp_path, {"PLATETRAIL_KAFKA_BOOTSTRAP": kafka.bootstrap})
+    refused = platetrail("network", "add", "cli-county", "--password-file", "county.password")
+    assert refused.returncode == 3
+    said = "it has no authorizer (authorizer.class.name), see docs/operating.md\n"
+    assert refused.stderr == f"platetrail: the broker keeps no access control lists: {said}"
+    assert not (tmp_path / "county.password").exists()
+    listed = platetrail("network", "list")
+    assert (listed.returncode, listed.stdout) == (0, "No network is known.\n")
 
 
 async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """What an operator sees of `platetrail camera health`."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
+import msgspec
+import pytest
 from rich.console import Console
 
 from schemas.health import CameraState
-from search.health import CameraHealth, view
-from services.cli.camera_health import health_table, look_at
+from search.health import CameraHealth, HealthList, view
+from services.cli.camera_health import health_table, look_at, why_none
 from tests.support.cameras import camera
 from tests.support.health import NOW, every, folded, report
 
@@ -70,3 +72,24 @@ def test_what_to_look_at_comes_camera_by_camera() -> None:
     ]
     assert "clock_use = offset, clock_offset_s = 25203" in text
     assert "now it has been for 90 min" in text
+
+
+def test_a_number_to_set_is_shown_as_an_operator_would_set_it() -> None:
+    answer = msgspec.json.encode(HealthList(at=LATER, reported_at=LATER, cameras=tuple(healths())))
+    text = shown(*look_at(msgspec.json.decode(answer, type=HealthList).cameras), width=1000)
+    assert "clock_offset_s = 25203\n" in text
+
+
+@pytest.mark.parametrize(
+    ("silent", "reported", "says"),
+    [
+        (False, LATER, "Your agency has no camera."),
+        (True, LATER, "No camera is silent."),
+        (True, LATER - timedelta(minutes=6), "is not known"),
+        (True, None, "is not known"),
+    ],
+)
+def test_where_no_camera_is_shown_it_is_said_what_that_means(
+    silent: bool, reported: datetime | None, says: str
+) -> None:
+    assert says in why_none(HealthList(at=LATER, reported_at=reported, cameras=()), silent=silent)
