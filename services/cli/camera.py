@@ -174,16 +174,13 @@ def add(
     )
     with claimed(key_file, KEY_FILE) as write:
         with Service("search", url, read_token(token_file)) as service:
-            key = register(service, body)
-        _hand_over(f"Camera {camera_id} is registered", key, key_file, write)
+            made = register(service, body)
+        _hand_over(f"Camera {camera_id} is registered", made, key_file, write)
 
 
-def register(service: Any, body: dict[str, Any]) -> str | None:
-    """Register a camera and return its key, if it has one. Raises Failure."""
-    import msgspec
-
-    key: str | None = msgspec.json.decode(service.post("/v1/cameras", body))["key"]
-    return key
+def register(service: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Register a camera and return the answer: `camera`, `receipt`, and its `key`, if it has one. Raises Failure."""
+    return _decoded(service.post("/v1/cameras", body))
 
 
 def show_all(url: SearchUrl, as_json: AsJson = False, token_file: TokenFile = None) -> None:
@@ -283,8 +280,8 @@ def change(
     with Service("search", url, read_token(token_file)) as service:
         answer = service.patch(_path(camera_id), {**patch, **dict.fromkeys(taken_back)})
     changed = _decoded(answer)
-    said = f"changed (entry {changed['receipt']['index']})" if changed["receipt"] else "as it was: nothing to change"
-    Console(stderr=True, soft_wrap=True).print(f"Camera {camera_id} is {said}.", markup=False, highlight=False)
+    said = f"changed{_entry(changed)}" if changed["receipt"] else "as it was: nothing to change"
+    _say(f"Camera {camera_id} is {said}.")
     Console().print(camera_card(changed["camera"]))
 
 
@@ -318,8 +315,8 @@ def rotate_key(
     )
     with claimed(key_file, KEY_FILE, replace=True) as write:
         with Service("search", url, read_token(token_file)) as service:
-            key = _decoded(service.post(f"{_path(camera_id)}/keys", body))["key"]
-        _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", key, key_file, write)
+            made = _decoded(service.post(f"{_path(camera_id)}/keys", body))
+        _hand_over(f"Camera {camera_id} has a new proof, and the old one ends now", made, key_file, write)
 
 
 def _secret(path: Path | None) -> str | None:
@@ -342,8 +339,9 @@ def retire(camera_id: CameraId, url: SearchUrl, token_file: TokenFile = None) ->
     from services.cli.client import Service, read_token
 
     with Service("search", url, read_token(token_file)) as service:
-        service.post(f"{_path(camera_id)}/retire", {})
-    Console(stderr=True, soft_wrap=True).print(f"Camera {camera_id} is retired.", markup=False)
+        done = _decoded(service.post(f"{_path(camera_id)}/retire", {}))
+    said = f"is retired{_entry(done)}" if done["receipt"] else "was retired before"
+    _say(f"Camera {camera_id} {said}.")
 
 
 def _get(url: str, token_file: Path | None, path: str) -> bytes:
@@ -361,6 +359,15 @@ def _decoded(answer: bytes) -> dict[str, Any]:
     import msgspec
 
     return msgspec.json.decode(answer, type=dict[str, Any])
+
+
+def _entry(answer: dict[str, Any]) -> str:
+    """Name the audit entry of what was done."""
+    return f" (entry {answer['receipt']['index']})"
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 def _given(**members: Any) -> dict[str, Any]:
@@ -386,14 +393,14 @@ def _fingerprint(certificate: Path | None) -> str | None:
         raise Failure(f"the certificate cannot be read as PEM ({type(error).__name__})", USAGE) from None
 
 
-def _hand_over(said: str, key: str | None, key_file: Path | None, write: Write) -> None:
+def _hand_over(said: str, made: dict[str, Any], key_file: Path | None, write: Write) -> None:
     """Give a key out, once: into a file, or on standard output with everything else on standard error."""
-    console = Console(stderr=True, soft_wrap=True)
-    if key is None:
-        console.print(f"{said}. It proves itself by its certificate: there is no key.", markup=False)
+    said += _entry(made)
+    if made["key"] is None:
+        _say(f"{said}. It proves itself by its {made['camera']['proof']}: there is no key.")
         return
     if key_file is None:
-        console.print(f"{said}. Its key is shown this once:", markup=False)
-    write(f"{key}\n")
+        _say(f"{said}. Its key is shown this once:")
+    write(f"{made['key']}\n")
     if key_file is not None:
-        console.print(f"{said}; its key is in {key_file}.", markup=False)
+        _say(f"{said}; its key is in {key_file}.")

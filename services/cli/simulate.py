@@ -114,7 +114,7 @@ def register_cameras(world: "World", url: str, tokens: Mapping[str, str], consol
     services = {agency: Service("search", url, token) for agency, token in tokens.items()}
     with progress(console) as bar:
         for placed in bar.track(world.cameras, description="registering cameras"):
-            key = register(services[placed.owner], registration(placed))
+            key = register(services[placed.owner], registration(placed))["key"]
             assert key is not None, "simulated cameras prove themselves by a key"
             keys[placed.camera_id] = key
     return keys

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -139,6 +140,7 @@ def test_an_operator_registers_lists_and_retires_a_camera(platetrail: Platetrail
     key = (tmp_path / "cam.key").read_text().strip()
     assert key.startswith("ptk_")
     assert key not in added.stdout + added.stderr
+    assert re.search(r"^Camera test-cam-1 is registered \(entry \d+\); its key is in cam.key\.$", added.stderr)
 
     again = platetrail(*add, PLATETRAIL_TOKEN=operator)
     assert again.returncode == 3
@@ -148,7 +150,11 @@ def test_an_operator_registers_lists_and_retires_a_camera(platetrail: Platetrail
     listed = json.loads(platetrail("camera", "list", "--json", PLATETRAIL_TOKEN=operator).stdout)["cameras"]
     assert [one["camera_id"] for one in listed] == ["test-cam-1"]
     assert "A bridge" in platetrail("camera", "list", PLATETRAIL_TOKEN=operator).stdout
-    assert platetrail("camera", "retire", "test-cam-1", PLATETRAIL_TOKEN=operator).returncode == 0
+    retired = platetrail("camera", "retire", "test-cam-1", PLATETRAIL_TOKEN=operator)
+    assert retired.returncode == 0
+    assert re.search(r"^Camera test-cam-1 is retired \(entry \d+\)\.$", retired.stderr)
+    again = platetrail("camera", "retire", "test-cam-1", PLATETRAIL_TOKEN=operator)
+    assert (again.returncode, again.stderr) == (0, "Camera test-cam-1 was retired before.\n")
     listed = json.loads(platetrail("camera", "list", "--json", PLATETRAIL_TOKEN=operator).stdout)["cameras"]
     assert [one["active"] for one in listed] == [False]
 
@@ -180,6 +186,7 @@ def test_an_operator_changes_and_re_keys_a_camera(platetrail: Platetrail, tmp_pa
     assert "trusted, ±2 s" in trusted.stdout
     rotated = camera("rotate-key", "test-cam-2", "--proof", "url", "--key-file", "second.key")
     assert rotated.returncode == 0, rotated.stderr
+    assert re.search(r"the old one ends now \(entry \d+\); its key is in second.key", rotated.stderr)
     assert (tmp_path / "second.key").read_text().startswith("ptu_")
     assert (tmp_path / "second.key").stat().st_mode & 0o077 == 0
     assert "ptu_" in camera("show", "test-cam-2").stdout
