@@ -21,7 +21,8 @@ HELP = f"""Licence-plate reads from camera to trajectory, every question on the 
     platetrail audit --help              review who asked, and check the log
     platetrail serve --help              run the services
 
-Settings are environment variables that begin with `PLATETRAIL_`; each command names those it reads.
+Settings are environment variables that begin with `PLATETRAIL_`; each command names the settings that it needs;
+docs/operating.md has all.
 
 {EXIT_CODES}
 """

@@ -64,7 +64,8 @@ def add_to(app: typer.Typer) -> None:
     says = """Start one service; it runs until SIGTERM or Ctrl-C and logs JSON lines to standard error.
 
         Every one has /healthz, /readyz and, but for search and auditing, /metrics, on PLATETRAIL_LISTEN_HOST (loopback
-        unless set) and PLATETRAIL_LISTEN_PORT (a free one unless set; it is logged)."""
+        unless set) and PLATETRAIL_LISTEN_PORT (a free one unless set; it is logged). Each names the
+        settings that it needs; docs/operating.md has all."""
     group = typer.Typer(help=inspect.cleandoc(says), no_args_is_help=True, rich_markup_mode="markdown")
     for name, about in SERVICES.items():
         group.command(name, help=inspect.cleandoc(about))(_starter(name))

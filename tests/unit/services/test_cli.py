@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -26,6 +27,7 @@ from services.cli.failures import REFUSED, Failure
 from services.cli.search import PurposeName
 from services.cli.secret_file import claimed
 from services.demo.fleet import ORDER
+from services.demo.places import ROOT
 from services.settings import Settings
 
 
@@ -112,6 +114,18 @@ def test_the_first_help_names_the_first_steps_and_the_exit_codes(platetrail: Run
     listed = ("demo", "search", "camera", "deadletters", "audit", "serve", "db", "token", "simulate")
     places = [ran.out.index(f"│ {name} ") for name in listed]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("words", [(), ("serve",)])
+def test_help_says_where_all_settings_are(platetrail: Runner, words: Sequence[str]) -> None:
+    assert "names the settings that it needs; docs/operating.md has all" in " ".join(
+        platetrail(*words, "--help").out.replace("│", " ").split()
+    )
+
+
+def test_the_operators_page_has_every_setting() -> None:
+    named = set(re.findall(r"`(?:PLATETRAIL_)?([A-Z_]+)", (ROOT / "docs" / "operating.md").read_text()))
+    assert {name.upper() for name in Settings.model_fields} <= named
 
 
 def test_the_command_line_knows_every_purpose() -> None:
