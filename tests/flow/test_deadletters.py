@@ -216,7 +216,7 @@ async def test_a_look_into_a_letter_is_on_the_record_with_its_reason(office: Off
     (letter,) = await office.set_aside(office.read(1))
     asked = {"letter_id": str(letter.letter_id)}
     bare = await office.client.post(REVEAL, json=asked, headers=office.header())
-    assert (bare.status_code, bare.json()["errors"][0]["pointer"]) == (422, "")
+    assert (bare.status_code, bare.json()["errors"][0]["pointer"]) == (422, "/note")
     other = await office.client.post(REVEAL, json={**asked, "note": "curious"}, headers=office.header("somebody-else"))
     assert other.status_code == 404
     assert await office.entries() == []
