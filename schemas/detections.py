@@ -38,7 +38,7 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """WGS 84 degrees, as the camera claims; the registry stays the authority."""
+    """WGS 84 degrees."""
 
     latitude: float
     longitude: float
@@ -55,7 +55,8 @@ class Detection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `claimed_at` is the camera's own capture time, `received_at` when the gateway took the message; `captured_at` is
     the time that the registry's clock rule makes of the two, fixed at the gateway so that every later reader agrees.
-    Confidences run from 0 to 1 whatever scale the vendor uses.
+    `position` is where the camera claims to stand; the registry stays the authority. Confidences run from 0 to 1
+    whatever scale the vendor uses.
     """
 
     event_id: uuid.UUID

@@ -106,7 +106,8 @@ class Asker(msgspec.Struct, frozen=True, kw_only=True):
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One sighting of the asked-for plate. An unverified lead: `doubts` says what speaks against it.
 
-    `crop` names the picture of the plate alone, if its owner keeps one.
+    `position` is the registry's at the time of the read. `crop` names the picture of the plate alone, if its owner
+    keeps one.
     """
 
     pass_id: uuid.UUID

@@ -26,6 +26,7 @@ Loose = str | int | float | None
 """A value that vendors send as a text or as a number, as they please."""
 
 _PATH: Final = re.compile(r" - at `\$([^`]*)`$")
+_MISSING: Final = re.compile(r"Object missing required field `([^`]*)`")
 _STEP: Final = re.compile(r"\.?([A-Za-z0-9_ ]+)|\[([0-9.]+)\]")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 _MAX_REGION_LENGTH: Final = 16
@@ -96,11 +97,14 @@ def utc(moment: datetime) -> datetime | None:
 def misshapen(error: msgspec.ValidationError, at: str = "") -> Rejected:
     """Return the rejection for a payload of the wrong shape: the place, in our own field names, and no value.
 
-    `at` is the place (RFC 6901) of the part that was looked at.
+    `at` is the place (RFC 6901) of the part that was looked at. The place of a member that is missing is where it
+    should be.
     """
     found = _PATH.search(str(error))
-    steps = _STEP.findall(found[1]) if found else []
-    return Rejected(reason="shape", pointer=at + "".join(f"/{name or index}" for name, index in steps))
+    steps = [name or index for name, index in _STEP.findall(found[1])] if found else []
+    if missing := _MISSING.match(str(error)):
+        steps.append(missing[1])
+    return Rejected(reason="shape", pointer=at + "".join(f"/{step}" for step in steps))
 
 
 def reading(raw: Loose) -> str | None:

@@ -85,12 +85,12 @@ def test_what_is_not_named_does_not_exist() -> None:
         ("plate_confidence", -0.1, "/plate_confidence"),
         ("plate_confidence", "0.9", "/plate_confidence"),
         ("plate_confidence", 10**300, "/plate_confidence"),
-        ("candidates", [{"plate": "A", "confidence": 1}, {"plate": "B"}], "/candidates/1"),
+        ("candidates", [{"plate": "A", "confidence": 1}, {"plate": "B"}], "/candidates/1/confidence"),
         ("candidates", [{"plate": "A", "confidence": 31}], "/candidates/0/confidence"),
         ("candidates", {"plate": "A"}, "/candidates"),
         ("region", "x" * 17, "/region"),
         ("make", "bmw", "/make"),
-        ("make", {"confidence": 1}, "/make"),
+        ("make", {"confidence": 1}, "/make/value"),
         ("colour", {"value": "x" * 41}, "/colour/value"),
         ("lane", 1.5, "/lane"),
         ("lane", 10**30, "/lane"),
@@ -103,6 +103,11 @@ def test_what_is_not_named_does_not_exist() -> None:
 )
 def test_a_wrong_field_is_named_and_not_quoted(field: str, value: object, pointer: str) -> None:
     assert only({**FULL, field: value}) == Rejected(reason="shape", pointer=pointer)
+
+
+def test_a_missing_field_is_named() -> None:
+    without = {name: value for name, value in FULL.items() if name != "captured_at"}
+    assert only(without) == Rejected(reason="shape", pointer="/captured_at")
 
 
 @pytest.mark.parametrize("payload", [None, 7, "ABC1234", [], [FULL], True])

@@ -79,7 +79,7 @@ def test_a_preview_is_dropped() -> None:
         ({"epoch_start": "now"}, "/epoch_start"),
         ({"best_plate_number": "A" * 33}, "/best_plate_number"),
         ({"best_confidence": "93"}, "/best_confidence"),
-        ({"vehicle": {"make": [{"confidence": 1}]}}, "/vehicle/make/0"),
+        ({"vehicle": {"make": [{"confidence": 1}]}}, "/vehicle/make/0/name"),
         ({"vehicle": []}, "/vehicle"),
         ({"candidates": [{"plate": None}]}, "/candidates/0/plate"),
     ],
