@@ -24,7 +24,7 @@ SQLSTATE: Final = re.compile(r"\[([0-9A-Z]{5})\]")
 
 WORDS: Final = {
     "28": "the server refuses this user or password",
-    "42P04": "a database of this name exists; --roles-only makes the roles that are new",
+    "42P04": "a database of this name exists; --roles-only, with the same file, makes the roles that are new",
     "42501": "this user has not the right to do it",
     "3D000": "the server has no database of the name in the URL",
 }
@@ -47,7 +47,9 @@ def init(
     roles_only: Annotated[
         bool,
         typer.Option(
-            "--roles-only", help="Make roles that are new, and no database: before `db migrate`, after an upgrade."
+            "--roles-only",
+            help="Make roles that are new, and no database: before `db migrate`, after an upgrade. Those that exist "
+            "get the password that the file has for them.",
         ),
     ] = False,
 ) -> None:

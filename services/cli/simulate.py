@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.cli.failures import UNAVAILABLE, USAGE, Failure
-from services.cli.options import GatewayUrl, write_private
+from services.cli.options import GatewayUrl
+from services.cli.secret_file import claimed
 
 if TYPE_CHECKING:
     from services.simulate.truth import Truth
@@ -59,8 +60,8 @@ def simulate(
     with console.status("building the world"):
         world = build(seed)
     if register:
-        made = register_cameras(world, search_url, operator_tokens(world), console)
-        write_private(keys, json.dumps(made, indent=1).encode())
+        with claimed(keys, "the keys' file", replace=True) as write:
+            write(json.dumps(register_cameras(world, search_url, operator_tokens(world), console), indent=1))
     known = _read_keys(keys)
     with console.status("driving"):
         happened = generate(world, datetime.now(UTC), vehicles=vehicles, days=days, traffic_seed=traffic_seed)

@@ -328,6 +328,9 @@ def test_a_simulation_registers_cameras_in_development_alone(platetrail: Platetr
     register = ("simulate", "--register", "--keys", "keys.json", "--vehicles", "20")
     refused = platetrail(*register, PLATETRAIL_ENVIRONMENT="production")
     assert refused.returncode == 2
+    unwritable = platetrail("simulate", "--register", "--keys", "nodir/keys.json", "--vehicles", "20")
+    assert (unwritable.returncode, len(unwritable.stderr.splitlines())) == (2, 1)
+    assert "the keys' file cannot be written" in unwritable.stderr
     taken = platetrail(*register)  # the demo has registered this world's cameras
     assert taken.returncode == 3
     assert "409" in taken.stderr
@@ -353,7 +356,10 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
     assert made.returncode == 0, made.stderr
     again = platetrail("db", "init", "--passwords", "passwords.json", "--database", "by_hand")
     assert again.returncode == 3
-    assert "a database of this name exists; --roles-only makes the roles that are new (42P04)" in again.stderr
+    assert (
+        "a database of this name exists; --roles-only, with the same file, makes the roles that are new (42P04)"
+        in again.stderr
+    )
     upgraded = platetrail("db", "init", "--passwords", "passwords.json", "--roles-only")
     assert upgraded.returncode == 0, upgraded.stderr
     for word in passwords.values():

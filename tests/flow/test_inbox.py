@@ -536,7 +536,10 @@ def test_what_an_administrator_gets_wrong_is_one_line(secured: Secured, tmp_path
     right = Cli(secured.admin, tmp_path / "right")
     assert right.run("add", "Front Range").returncode == 2
     assert right.run("add", new_network(), "--new-password").returncode == 2
-    assert all(one.stderr.count("\n") == 1 for one in (wrong, right.run("add", "Front Range")))
+    unwritable = right.run("add", new_network(), "--password-file", str(tmp_path / "nodir" / "password"))
+    assert unwritable.returncode == 2
+    assert "the password's file cannot be written" in unwritable.stderr
+    assert all(one.stderr.count("\n") == 1 for one in (wrong, unwritable, right.run("add", "Front Range")))
 
 
 async def test_batches_in_codecs_that_we_have_not_are_read_and_bombs_are_refused(
