@@ -10,7 +10,7 @@ from schemas.queries import Role
 from services.cli.issuer import issue
 from services.demo.fleet import Fleet
 from services.demo.folder import Folder
-from services.demo.servers import Database
+from services.demo.servers import Servers
 from services.settings import Settings
 from services.simulate.world import ASKING, World
 
@@ -47,7 +47,7 @@ class People:
             for one in world.agencies
         }
 
-    def write_environment(self, fleet: Fleet, database: Database) -> None:
+    def write_environment(self, fleet: Fleet, servers: Servers) -> None:
         """Write what the commands need to use this installation: for its owner alone, and gone with the run."""
         folder = self._folder
         values = {
@@ -57,7 +57,8 @@ class People:
             "PLATETRAIL_SEARCH_URL": fleet.url("search"),
             "PLATETRAIL_AUDITING_URL": fleet.url("auditing"),
             "PLATETRAIL_DEADLETTERS_URL": fleet.url("deadletters"),
-            "PLATETRAIL_AUDITING_DATABASE_URL": database.url("platetrail_auditing"),
+            "PLATETRAIL_AUDITING_DATABASE_URL": servers.database.url("platetrail_auditing"),
+            "PLATETRAIL_KAFKA_BOOTSTRAP": servers.bootstrap,
         }
         lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in values.items()]
         programs = shlex.quote(str(Path(sys.executable).parent))

@@ -81,7 +81,7 @@ class Demo:
         self._prepare(servers)
         fleet = self._start_services(servers)
         people = People(self._folder)
-        people.write_environment(fleet, servers.database)
+        people.write_environment(fleet, servers)
         world, truth = self._simulate(servers, fleet, people, seed, vehicles)
         agrees = self._question(questions.choose(world, truth), fleet, servers.database, people)
         self.answered = True

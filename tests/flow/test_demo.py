@@ -90,6 +90,7 @@ def test_every_listening_socket_is_accounted_for_and_loopback(running: DemoRun) 
     urls = running.environment()
     for name in HTTP:
         assert urls[f"PLATETRAIL_{name.upper()}_URL"] == f"http://127.0.0.1:{ports[name].copy().pop()}"
+    assert urls["PLATETRAIL_KAFKA_BOOTSTRAP"] == running.service("gateway").environ()["PLATETRAIL_KAFKA_BOOTSTRAP"]
 
 
 @pytest.mark.parametrize("name", ["file", "abstract"])
