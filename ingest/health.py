@@ -5,11 +5,12 @@ hold because nothing but sums, minima, maxima and sets of numbered slots is kept
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ingest.rows import AHEAD, FIRST, LAST
 from schemas.deadletters import DeadLetter
 from schemas.health import (
     HEARD_SLOT_S,
@@ -36,17 +37,12 @@ LETTERS_KEPT: Final = 32
 MOST: Final = 2**40
 """What a report may count of anything: sums of many such are still numbers that the row takes."""
 
-AHEAD: Final = timedelta(days=1)
-"""How far ahead the clock of whoever reports may be (as a sighting of the index, `ingest/rows.py`)."""
-
 _MAX_SEQUENCE: Final = 2**63 - 1
 _MAX_NAME: Final = 64
 _MAX_NAMES: Final = 64
 _NUMBERS: Final = (
     "accepted", "dropped", "confidence_total", "confidences", "positions", "positions_off", "skews",
 )  # fmt: skip
-_FIRST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
-_LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 
 
 class Unfit(ValueError):
@@ -93,7 +89,7 @@ def _check_name(name: str, said: str) -> None:
 
 
 def _check_time(name: str, at: datetime, now: datetime) -> None:
-    if at.tzinfo is None or not _FIRST <= at <= _LAST:
+    if at.tzinfo is None or not FIRST <= at <= LAST:
         raise Unfit(f"{name} is out of range")
     if at > now + AHEAD:
         raise Unfit(f"{name} is more than a day ahead")

@@ -39,11 +39,7 @@ def build(settings: Settings) -> FastAPI:
     log = GreedyLog(PostgresConnect(url, "platetrail-auditing-append"), Sealer(private.public_key()))
     shown, swept = PostgresReader(url), PostgresReader(url)
     lookups = Lookups(key_of(settings.lookup_key_file, "lookup_key_file", keys.read_secret))
-    verifier = key_of(
-        settings.token_public_key_file,
-        "token_public_key_file",
-        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
-    )
+    verifier = settings.verifier()
     sweeper = Sweeper(log, swept, settings.abandoned_after_s)
 
     @asynccontextmanager

@@ -28,7 +28,6 @@ from search.audit.log import GreedyLog
 from search.audit.lookups import Lookups
 from search.audit.secrets import Sealer
 from search.errors import NotAuthenticated
-from search.identity import Verifier
 from services import docs_page
 from services.observe import (
     NO_TELEMETRY,
@@ -119,11 +118,7 @@ def _record(log: GreedyLog) -> Callable[[Entry], Awaitable[int]]:
 
 
 def _identify(settings: Settings) -> letters_api.Identify:
-    verifier = key_of(
-        settings.token_public_key_file,
-        "token_public_key_file",
-        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
-    )
+    verifier = settings.verifier()
 
     def identify(authorization: str | None) -> Asker | None:
         try:

@@ -24,7 +24,6 @@ from search.audit.secrets import Sealer
 from search.cursor import Cursors
 from search.errors import SearchError
 from search.idempotency import Keys
-from search.identity import Verifier
 from search.policy import Policy
 from services import docs_page
 from services.observe import NO_TELEMETRY, install_health, install_problems, install_shape_problems, run_http
@@ -64,7 +63,7 @@ def build(settings: Settings) -> FastAPI:
         return log.ready and await readers.answer()
 
     install_health(app, ready)
-    verifier = _verifier(settings)
+    verifier = settings.verifier()
     app.router.routes.extend(trajectories.routes(door, verifier))
     app.router.routes.extend(cameras.routes(Act(registry, lookups), verifier))
     docs_page.install(app)
@@ -97,14 +96,6 @@ def _door(settings: Settings, log: GreedyLog, readers: Readers, lookups: Lookups
             ),
             pass_window_s=settings.pass_window_s,
         )
-    )
-
-
-def _verifier(settings: Settings) -> Verifier:
-    return key_of(
-        settings.token_public_key_file,
-        "token_public_key_file",
-        lambda file: Verifier(file.read_bytes(), issuer=settings.token_issuer, audience=settings.token_audience),
     )
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from ingest.adapters.broker import Broker, Security
 from schemas import owners
 from search.audit.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from search.identity import Verifier
 
 PREFIX = "PLATETRAIL_"
 
@@ -177,6 +180,19 @@ class Settings(BaseSettings):
         Raises OSError, ValueError or msgspec.ValidationError: a mistyped rule must stop a service at start.
         """
         return owners.load(self.owners_file) if self.owners_file else owners.OwnerRules()
+
+    def verifier(self) -> "Verifier":
+        """Return what checks the tokens of those who ask, by their issuer's public key.
+
+        Raises Missing if no key is set, and KeyFileError for a file that holds none.
+        """
+        from search.identity import Verifier  # here: workers check no tokens, and load nothing for it
+
+        return key_of(
+            self.token_public_key_file,
+            "token_public_key_file",
+            lambda file: Verifier(file.read_bytes(), issuer=self.token_issuer, audience=self.token_audience),
+        )
 
     def is_loopback(self) -> bool:
         """Say whether every listener of the installation is a loopback address (127.0.0.0/8 or ::1)."""

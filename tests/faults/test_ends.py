@@ -104,6 +104,15 @@ async def taken_and_left(kafka: Kafka, place: Place) -> None:
     await producer.stop()
 
 
+async def written_once(kafka: Kafka, writer: Transactions, place: Place, number: int) -> None:
+    """Write as a stage does, and stop; what was written is there, and not twice."""
+    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
+        await write(writer, place, number)
+        await writer.stop()
+        await taken_and_left(kafka, place)
+        assert await numbers(sightings) == {number: RECORDS}
+
+
 @pytest.mark.parametrize("commit", [True, False])
 @pytest.mark.parametrize("offset", [True, False])
 @pytest.mark.parametrize("partitions", [EVERYWHERE, SOMEWHERE, NOWHERE])
@@ -282,11 +291,7 @@ async def test_who_lost_a_connection_after_it_had_to_take_the_id_once_more_has_i
     await writer._producers[place]._renew(await started(writer, place))
     assert writer._producers[place].owner != owner
     lose(await started(writer, place))
-    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
-        await write(writer, place, number)
-        await writer.stop()
-        await taken_and_left(kafka, place)
-        assert await numbers(sightings) == {number: RECORDS}
+    await written_once(kafka, writer, place, number)
 
 
 async def test_who_loses_a_connection_while_it_takes_the_id_once_more_is_no_stranger_to_itself(
@@ -316,11 +321,7 @@ async def test_who_loses_a_connection_while_it_takes_the_id_once_more_is_no_stra
     keep_from(old, SOMEWHERE, offset=False)
     monkeypatch.setattr(Transacting, "_is_refused", refused_once)
     monkeypatch.setattr(AIOKafkaProducer, "start", unheard)
-    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
-        await write(writer, place, number)
-        await writer.stop()
-        await taken_and_left(kafka, place)
-        assert await numbers(sightings) == {number: RECORDS}
+    await written_once(kafka, writer, place, number)
 
 
 async def test_a_partition_that_has_no_leader_for_a_while_is_waited_for(kafka: Kafka, place: Place) -> None:
@@ -339,11 +340,7 @@ async def test_a_partition_that_has_no_leader_for_a_while_is_waited_for(kafka: K
     with pytest.raises(Unavailable):
         await writer.write(place, made(number), [], number, beside(number), {})
     producer.send = send
-    async with tail(kafka.bootstrap, topics.SIGHTINGS) as sightings:
-        await write(writer, place, number)
-        await writer.stop()
-        await taken_and_left(kafka, place)
-        assert await numbers(sightings) == {number: RECORDS}
+    await written_once(kafka, writer, place, number)
 
 
 async def test_who_lost_a_connection_and_then_the_partition_is_refused(kafka: Kafka, place: Place) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ingest.errors import Oversized, Unavailable
@@ -32,13 +32,18 @@ class Together:
         self.moved.append((place, offset))
 
 
+async def run_until(rig: Rig, reached: Callable[[], bool]) -> None:
+    """Run the stage until something is reached, or it ends by itself; then tell it to end."""
+    running = asyncio.create_task(rig.stage.run(rig.stop))
+    await spin_until(lambda: reached() or running.done())
+    rig.stop.set()
+    await running
+
+
 async def idle_without_a_message(rig: Rig) -> None:
     """Run until the stage has worked off that a partition is idle."""
     rig.source.idle_s = {("detections", 1): 61.0}
-    running = asyncio.create_task(rig.stage.run(rig.stop))
-    await spin_until(lambda: not rig.source.idle_s or running.done())
-    rig.stop.set()
-    await running
+    await run_until(rig, lambda: not rig.source.idle_s)
 
 
 async def test_an_idle_partition_of_which_nothing_was_read_moves_no_offset() -> None:
@@ -119,10 +124,7 @@ async def test_what_cannot_be_written_at_present_is_written_again_and_is_one_out
     rig = Rig(observer=waits)
     rig.stage._atomic = away = Away(3)  # type: ignore[assignment]
     rig.put(*(detection(number) for number in range(20)))
-    running = asyncio.create_task(rig.stage.run(rig.stop))
-    await spin_until(lambda: len(away.moved) == 2 or running.done())
-    rig.stop.set()
-    await running
+    await run_until(rig, lambda: len(away.moved) == 2)
     assert sorted(place for place, _ in away.moved) == [("detections", 0), ("detections", 1)]
     assert waits.heard == [True, False]
 
@@ -132,10 +134,7 @@ async def test_a_worker_that_waits_for_a_transaction_ends_when_it_is_told_to() -
     rig = Rig(observer=waits)
     rig.stage._atomic = away = Away(1_000_000)  # type: ignore[assignment]
     rig.put(*(detection(number) for number in range(20)))
-    running = asyncio.create_task(rig.stage.run(rig.stop))
-    await spin_until(lambda: bool(waits.heard) or running.done())
-    rig.stop.set()
-    await running
+    await run_until(rig, lambda: bool(waits.heard))
     assert away.moved == []
 
 
@@ -144,10 +143,7 @@ async def test_what_is_made_of_a_message_goes_out_with_its_own_trace() -> None:
     rig = Rig(observer=Tracing())
     rig.stage._atomic = recording = Recording()  # type: ignore[assignment]
     rig.put(*(detection(number) for number in range(20)))
-    running = asyncio.create_task(rig.stage.run(rig.stop))
-    await spin_until(lambda: len(recording.written) == 18 or running.done())
-    rig.stop.set()
-    await running
+    await run_until(rig, lambda: len(recording.written) == 18)
     traced = [(item, header) for item, header in recording.written if header is not None]
     assert len(recording.written) == 18
     assert 10 <= len(traced) < 18
