@@ -1,31 +1,56 @@
-"""Which partition a key belongs to, as every Kafka client says: the hash murmur2, with Kafka's seed.
+"""Which partition keys belong to, as every Kafka client says: the hash murmur2, with Kafka's seed.
 
-The client's own takes twice the time, and this runs for every read. A test compares the two.
+The client hashes one key in 2 µs, and this runs for every read that is written. Here all keys of one length are hashed
+at once: side by side in one long number, each in a lane of its own, wide enough for a product of two words. A test
+compares the two.
 """
 
+import struct
+from collections.abc import Sequence
 from typing import Final
 
 _SEED: Final = 0x9747B28C
 _FACTOR: Final = 0x5BD1E995
 _32_BITS: Final = 0xFFFFFFFF
+_WORD: Final = 4
+_LANE: Final = 8
+"""Lanes have a multiple of so many bytes: a product of two words of four."""
 
 
-def murmur2(key: bytes) -> int:
-    """Return the hash of a key, from 0 to 2^32 - 1 (MurmurHash2 by Austin Appleby, 32 bits, little endian)."""
-    left = len(key)
-    found = _SEED ^ left
-    rest = int.from_bytes(key, "little")
-    while left >= 4:
-        word = (rest & _32_BITS) * _FACTOR & _32_BITS
-        found = found * _FACTOR & _32_BITS ^ ((word ^ word >> 24) * _FACTOR & _32_BITS)
-        rest >>= 32
-        left -= 4
-    if left:
-        found = (found ^ rest) * _FACTOR & _32_BITS
-    found = (found ^ found >> 13) * _FACTOR & _32_BITS
-    return found ^ found >> 15
+def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
+    """Return the partition of each key among so many of a topic, from 0."""
+    return [(found & 0x7FFFFFFF) % partitions for found in murmur2(keys)]
 
 
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key among so many of a topic, from 0."""
-    return (murmur2(key) & 0x7FFFFFFF) % partitions
+def murmur2(keys: Sequence[bytes]) -> list[int]:
+    """Return the hash of each key, from 0 to 2^32 - 1 (MurmurHash2 by Austin Appleby, 32 bits, little endian)."""
+    places: dict[int, list[int]] = {}
+    for at, size in enumerate(map(len, keys)):
+        places.setdefault(size, []).append(at)
+    if len(places) == 1:
+        return _of_length(len(keys[0]), keys)
+    found = [0] * len(keys)
+    for size, of_size in places.items():
+        for at, one in zip(of_size, _of_length(size, [keys[at] for at in of_size]), strict=True):
+            found[at] = one
+    return found
+
+
+def _of_length(size: int, keys: Sequence[bytes]) -> list[int]:
+    """Return the hash of each key; all have `size` bytes. Every operation is one on all lanes."""
+    lane = max(_LANE, -(-size // _LANE) * _LANE)
+    zeros = bytes(lane - _WORD)
+    ones = int.from_bytes((b"\x01\0\0\0" + zeros) * len(keys), "little")
+    mask = ones * _32_BITS
+    rest = int.from_bytes(bytes(lane - size).join(keys), "little")
+    found = ones * (_SEED ^ size)
+    for _ in range(size // _WORD):
+        word = (rest & mask) * _FACTOR & mask
+        found = found * _FACTOR & mask ^ ((word ^ word >> 24) & mask) * _FACTOR & mask
+        rest >>= 8 * _WORD
+    if size % _WORD:
+        found = (found ^ rest & mask) * _FACTOR & mask
+    found = ((found ^ found >> 13) & mask) * _FACTOR & mask
+    found = (found ^ found >> 15) & mask
+    words = struct.unpack(f"<{len(keys) * lane // _LANE}Q", found.to_bytes(len(keys) * lane, "little"))
+    return list(words[:: lane // _LANE])

@@ -1,19 +1,25 @@
 """The partition of a key is the one that every other client gives it: else reads of one plate are in two."""
 
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2 as of_client
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.adapters.murmur2 import murmur2, partition_of
+from ingest.adapters.murmur2 import murmur2, partitions_of
 
 
-@given(st.binary(max_size=40), st.integers(1, 200))
-@example(b"", 12)
-@example(b"ABC", 12)
-@example(b"XYC3471", 12)
-def test_a_key_has_the_partition_that_the_client_gives_it(key: bytes, partitions: int) -> None:
+@given(st.lists(st.binary(max_size=40), max_size=30), st.integers(1, 200))
+@example([b"", b"ABC", b"XYC3471", b"", b"XYC3472"], 12)
+@example([b"\xff" * size for size in range(40)], 12)
+@example([b"\xff" * 8] * 3, 12)
+def test_keys_have_the_partitions_that_the_client_gives_them(keys: list[bytes], partitions: int) -> None:
     numbers = list(range(partitions))
-    assert partition_of(key, partitions) == DefaultPartitioner()(key, numbers, numbers)
+    assert partitions_of(keys, partitions) == [DefaultPartitioner()(key, numbers, numbers) for key in keys]
+
+
+@given(st.integers(0, 20).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size), min_size=1)))
+def test_keys_of_one_length_do_not_mix(keys: list[bytes]) -> None:
+    assert murmur2(keys) == [of_client(key) & 0xFFFFFFFF for key in keys]
 
 
 def test_the_hash_is_that_of_kafkas_own_tests() -> None:
@@ -26,4 +32,4 @@ def test_the_hash_is_that_of_kafkas_own_tests() -> None:
         b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
         b"abc": 479470107,
     }
-    assert {key: murmur2(key) for key in said} == {key: number & 0xFFFFFFFF for key, number in said.items()}
+    assert murmur2(list(said)) == [number & 0xFFFFFFFF for number in said.values()]
