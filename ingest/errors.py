@@ -21,6 +21,10 @@ class Unavailable(Retry):
     """A part that we depend on (the broker, the database) does not answer in time."""
 
 
+class NotYet(Unavailable):
+    """A source cannot tell yet what comes next. It has lost its hold of nothing, and may be asked again."""
+
+
 class Unsettled(IngestError):
     """Nobody can tell whether something was written: the process must end, and its successor begins at the offsets."""
 

@@ -200,7 +200,10 @@ class Source(Part, Protocol):
     """The messages of one topic for one member of a group of workers; started once partitions were assigned."""
 
     async def fetch(self) -> Fetched:
-        """Return the next messages; an empty batch if none came for about half a second."""
+        """Return the next messages; an empty batch if none came for about half a second.
+
+        Raises NotYet where it is to be asked again; what else it raises ends the worker.
+        """
         ...
 
     def holding(self, fetched: Fetched) -> AbstractAsyncContextManager[bool]:

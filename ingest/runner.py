@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from ingest.errors import Misconfigured, Retry
+from ingest.errors import Misconfigured, NotYet, Retry
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Part, Place, Source, Step
 
 _LOG: Final = structlog.get_logger()
@@ -123,8 +123,7 @@ class Runner(ABC):
         await self._written()
 
     async def _step(self) -> None:
-        with self._timed("fetch"):
-            fetched = await self._unless_stopped(self._source.fetch())
+        fetched = await self._fetched()
         if not fetched.positions and not fetched.idle_s:
             self._observer.empty(fetched.unanswered_s)
             self._observer.lag(fetched.lag)
@@ -138,6 +137,16 @@ class Runner(ABC):
         self._writing = asyncio.create_task(self._finish(fetched, finish))
         if time.monotonic() - self._reported > self._limits.report_s:
             self._report()
+
+    async def _fetched(self) -> Fetched:
+        found: list[Fetched] = []
+
+        async def attempt() -> None:
+            with self._timed("fetch"):
+                found.append(await self._unless_stopped(self._source.fetch()))
+
+        await self._through_outages(attempt, NotYet)
+        return found[-1]
 
     async def _started(self, part: Part) -> None:
         await self._unless_stopped(part.start())
@@ -201,8 +210,11 @@ class Runner(ABC):
         self._observer.lag(fetched.lag)
         _LOG.debug("committed", positions=_by_partition(fetched))
 
-    async def _through_outages(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long."""
+    async def _through_outages(self, attempt: Callable[[], Awaitable[None]], outage: type[Retry] = Retry) -> None:
+        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long.
+
+        `outage` is what says that it is not; anything else is raised at once.
+        """
         deadline = time.monotonic() + self._limits.outage_s
         wait_s = self._limits.first_wait_s
         said = False
@@ -210,7 +222,7 @@ class Runner(ABC):
             try:
                 await attempt()
                 break
-            except Retry as error:
+            except outage as error:
                 if time.monotonic() > deadline:
                     raise
                 if not said:

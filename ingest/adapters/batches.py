@@ -23,9 +23,9 @@ from ingest.adapters import membership
 from ingest.adapters.broker import Broker
 from ingest.adapters.clock import FetchedClocks
 from ingest.adapters.ending import let_go
-from ingest.adapters.partitions import Idle, Rebalances, Unlearnt
+from ingest.adapters.partitions import Idle, Rebalances
 from ingest.adapters.topic_ids import Identity
-from ingest.errors import Unavailable, Unreadable
+from ingest.errors import NotYet, Unavailable, Unreadable
 from ingest.ports import Fetched, Kept, Place
 from schemas import offsets
 from schemas.offsets import Written
@@ -92,7 +92,6 @@ class GroupSource:
         self._identity = Identity()
         self._anew: set[TopicPartition] = set()
         self._begun: int | None = None
-        self._unlearnt_s: float | None = None
         self._rejoined = False
         self._clocks = FetchedClocks()
         self._options = {
@@ -127,8 +126,10 @@ class GroupSource:
     async def fetch(self) -> Fetched:
         """Return up to `max_records` messages; an empty batch if none came for half a second.
 
-        Raises Unreadable where a record has a header whose name is no UTF-8: the client has let go of what it took from
-        other partitions before, so that this source must not be asked again.
+        Raises NotYet where a broker has gone away in the moment in which it assigned partitions: nothing of them may be
+        taken before it has said what was written of them. Raises Unreadable where a record has a header whose name is
+        no UTF-8: the client has let go of what it took from other partitions before, so that this source must not be
+        asked again.
         """
         self._ask_again()
         found: dict[TopicPartition, list[Any]] = {}
@@ -136,9 +137,9 @@ class GroupSource:
             found = await self._next()
             epoch = self._rebalances.epoch
             written = await self._rebalances.known(epoch)
-        except Unlearnt as error:
-            return await self._without(found, error)
-        self._unlearnt_s = None
+        except NotYet:
+            self._put_back(found)
+            raise
         if epoch != self._begun:
             self._at = dict(self._starts)
             if self._taking is not None:
@@ -191,22 +192,11 @@ class GroupSource:
             return found
         return {}
 
-    async def _without(self, found: Mapping[TopicPartition, Sequence[Any]], error: Unlearnt) -> Fetched:
-        """Put messages back that may not be taken yet, and return an empty batch. Raises the error once that lasts.
-
-        A broker that goes away in the moment in which it has assigned partitions says it when it is back.
-        """
-        now_s = time.monotonic()
-        if self._unlearnt_s is None:
-            self._unlearnt_s = now_s
-            _LOG.warning("waiting", reason=str(error))
-        elif now_s - self._unlearnt_s > self._commit_timeout_s:
-            raise error
+    def _put_back(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        """Put back messages that may not be taken yet."""
         with contextlib.suppress(IllegalStateError):  # they are on their way to somebody else, who begins anew
             for at, messages in found.items():
                 self._consumer.seek(at, messages[0].offset)
-        await asyncio.sleep(FETCH_WAIT_MS / 1000)
-        return Fetched(messages=[], positions={}, epoch=self._rebalances.epoch, unanswered_s=math.inf)
 
     @contextlib.asynccontextmanager
     async def holding(self, fetched: Fetched) -> AsyncIterator[bool]:

@@ -10,7 +10,7 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ingest.errors import IngestError, Misconfigured, Retry, Unavailable
+from ingest.errors import IngestError, Misconfigured, NotYet, Retry
 from schemas.offsets import Written
 
 ANSWER_S: Final = 5.0
@@ -49,10 +49,6 @@ class Comings:
             raise Misconfigured("the same partitions come and go: another worker has the same PLATETRAIL_INSTANCE")
 
 
-class Unlearnt(Unavailable):
-    """Nobody has said what was written of partitions that were assigned: nothing of them may be taken before that."""
-
-
 class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Lets partitions go between batches only, counts how often they went, and learns what was written of new ones."""
 
@@ -83,7 +79,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     async def known(self, epoch: int) -> dict[TopicPartition, Written]:
         """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
 
-        Waits until the broker has said it. Raises Unlearnt if it did not, and is asked again the next time;
+        Waits until the broker has said it. Raises NotYet if it did not, and is asked again the next time;
         Misconfigured if partitions come and go without an end, and what the one who was asked raises for good.
         """
         self._comings.check()
@@ -97,7 +93,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         if isinstance(answer, IngestError) and not isinstance(answer, Retry):
             raise answer
         if isinstance(answer, Exception):
-            raise Unlearnt(f"the broker does not say what was written: {type(answer).__name__}")
+            raise NotYet(f"the broker does not say what was written: {type(answer).__name__}")
         return answer
 
     async def _learn(self) -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from ingest import runner
 from ingest.adapters.memory import InMemory
 from ingest.adapters.memory_batches import MemorySink, MemorySource, MemoryTopic
-from ingest.errors import Misconfigured, Oversized, Unavailable, Unwritable
+from ingest.errors import Misconfigured, NotYet, Oversized, Unavailable, Unwritable
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Step
 from ingest.stage import Limits, Stage, Work, as_it_is
 from schemas import wire
@@ -294,6 +294,46 @@ async def test_what_comes_in_the_moment_in_which_it_is_told_to_end_is_done() -> 
     rig.stage._source.fetch = late  # type: ignore[method-assign]
     await rig.stage.run(rig.stop)
     assert rig.topic.lag() == 0
+
+
+def silent(rig: Rig, times: int) -> None:
+    """Let the source say so many times that it cannot tell yet what comes next."""
+    fetch = rig.stage._source.fetch
+
+    async def not_yet() -> Fetched:
+        nonlocal times
+        if times:
+            times -= 1
+            raise NotYet("nobody says what was written")
+        return await fetch()
+
+    rig.stage._source.fetch = not_yet  # type: ignore[method-assign]
+
+
+async def test_a_source_that_cannot_tell_yet_is_an_outage_and_is_asked_again() -> None:
+    heard = Heard()
+    rig = Rig(observer=heard)
+    silent(rig, 3)
+    rig.put(detection())
+    with capture_logs() as logs:
+        await rig.drain()
+    assert rig.topic.lag() == 0
+    assert heard.calls[:3] == [("waiting", True), ("waiting", False), ("fetched", 1)]
+    assert [line["event"] for line in logs if line["event"] in {"waiting", "back"}] == ["waiting", "back"]
+
+
+async def test_a_source_that_never_tells_ends_the_worker_once_the_outage_has_lasted() -> None:
+    rig = Rig()
+    silent(rig, 1_000_000)
+    with pytest.raises(NotYet, match="what was written"):
+        await rig.stage.run(rig.stop)
+
+
+async def test_a_worker_that_is_told_to_end_does_not_wait_for_a_source_that_cannot_tell() -> None:
+    rig = Rig()
+    silent(rig, 1_000_000)
+    asyncio.get_running_loop().call_later(0.01, rig.stop.set)
+    await rig.stage.run(rig.stop)
 
 
 async def test_an_error_that_nobody_expected_ends_the_worker() -> None:
