@@ -171,7 +171,8 @@ class KafkaPublisher:
         """Halve the batches of a topic that takes no larger ones; return what is to be written again, in order.
 
         A record that was refused alone is too large for good. What stood behind a refused batch may be written before
-        it, once a topic: that its key's order holds is given up there, rather than a record.
+        it, until the size is found that the topic takes (its own, unless somebody has lowered it): that its key's order
+        holds is given up there, rather than a record.
         """
         again: list[int] = []
         most = self._batch_bytes.get(topic, BATCH_BYTES)
