@@ -139,14 +139,11 @@ class Runner(ABC):
             self._report()
 
     async def _fetched(self) -> Fetched:
-        found: list[Fetched] = []
-
-        async def attempt() -> None:
+        async def attempt() -> Fetched:
             with self._timed("fetch"):
-                found.append(await self._unless_stopped(self._source.fetch()))
+                return await self._unless_stopped(self._source.fetch())
 
-        await self._through_outages(attempt, NotYet)
-        return found[-1]
+        return await self._through_outages(attempt, NotYet)
 
     async def _started(self, part: Part) -> None:
         await self._unless_stopped(part.start())
@@ -210,18 +207,18 @@ class Runner(ABC):
         self._observer.lag(fetched.lag)
         _LOG.debug("committed", positions=_by_partition(fetched))
 
-    async def _through_outages(self, attempt: Callable[[], Awaitable[None]], outage: type[Retry] = Retry) -> None:
-        """Do something until the part it needs is there. Raises Retry (Unavailable) when the outage lasts too long.
+    async def _through_outages(self, attempt: Callable[[], Awaitable[T]], outage: type[Retry] = Retry) -> T:
+        """Do something until the part it needs is there, and return what came of it.
 
-        `outage` is what says that it is not; anything else is raised at once.
+        `outage` is what says that the part is not there; anything else is raised at once. Raises it (Unavailable), too,
+        when the outage lasts too long.
         """
         deadline = time.monotonic() + self._limits.outage_s
         wait_s = self._limits.first_wait_s
         said = False
         while True:
             try:
-                await attempt()
-                break
+                result = await attempt()
             except outage as error:
                 if time.monotonic() > deadline:
                     raise
@@ -231,13 +228,15 @@ class Runner(ABC):
                     if self._waits == 1:  # partitions are written beside one another: it is one outage
                         _LOG.warning("waiting", stage=self._name, error=str(error))
                         self._observer.waiting(begun=True)
+            else:
+                if said:
+                    self._waits -= 1
+                    if not self._waits:
+                        self._observer.waiting(begun=False)
+                        _LOG.info("back", stage=self._name)
+                return result
             await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, self._limits.longest_wait_s)
-        if said:
-            self._waits -= 1
-            if not self._waits:
-                self._observer.waiting(begun=False)
-                _LOG.info("back", stage=self._name)
 
     @contextlib.contextmanager
     def _timed(self, step: Step) -> Iterator[None]:

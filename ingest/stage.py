@@ -306,19 +306,18 @@ class Stage(Runner, Generic[In, Out, Form]):
 
     async def _write(self, step: Step, write: traces.Write, items: Sequence[Any]) -> Sequence[int]:
         """Write items; return the places of those that are too large for where they go."""
-        too_large: Sequence[int] = ()
 
-        async def attempt() -> None:
-            nonlocal too_large
+        async def attempt() -> Sequence[int]:
             try:
                 await write(items)
             except Oversized as error:
-                too_large = error.places
+                return error.places
+            return ()
 
-        if items:
-            with self._timed(step):
-                await self._through_outages(attempt)
-        return too_large
+        if not items:
+            return ()
+        with self._timed(step):
+            return await self._through_outages(attempt)
 
     def _done(self) -> Mapping[str, int]:
         return vars(self.counts)

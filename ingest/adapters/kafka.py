@@ -241,9 +241,11 @@ class KafkaPublisher:
 def fitting(topic: str, items: Sequence[Record], results: list[PublishError | None]) -> list[int]:
     """Return the places of the items that the topic can take; the broker must not see one that it would refuse."""
     limit = min(topics.load(topic).max_message_bytes, BATCH_BYTES) - 512  # the batch's own header and the record's
-    fitting = [at for at, (key, value) in enumerate(items) if len(key) + len(value) <= limit]
-    if len(fitting) < len(items):
-        for at in {*range(len(items))} - {*fitting}:
+    fitting = []
+    for at, (key, value) in enumerate(items):
+        if len(key) + len(value) <= limit:
+            fitting.append(at)
+        else:
             results[at] = TooLarge("too large")
     return fitting
 

@@ -20,7 +20,8 @@ _LANE: Final = 8
 """Lanes have a multiple of so many bytes: a product of two words of four."""
 
 _LONGEST: Final = 128
-"""Bytes of the longest key that is hashed together with others: from here on the client is faster."""
+"""Bytes of the longest key that is hashed together with others: that takes half of the client's time. For keys of twice
+the length it takes as long as the client."""
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
@@ -33,8 +34,6 @@ def murmur2(keys: Sequence[bytes]) -> list[int]:
     places: dict[int, list[int]] = {}
     for at, size in enumerate(map(len, keys)):
         places.setdefault(size, []).append(at)
-    if len(places) == 1:
-        return _of_length(len(keys[0]), keys)
     found = [0] * len(keys)
     for size, of_size in places.items():
         for at, one in zip(of_size, _of_length(size, [keys[at] for at in of_size]), strict=True):
