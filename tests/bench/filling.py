@@ -138,6 +138,7 @@ async def _build(connection: Any, day: date, first: int, end: int, now: datetime
             f"for values from ('{begins}') to ('{begins + timedelta(days=1)}')"
         )
         await connection.execute(f"alter table {table} drop constraint of_day")
+        await connection.fetchval(f"select reads.no_statistics('{table}')")
         await connection.execute(f"analyze {table}")
 
 

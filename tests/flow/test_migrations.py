@@ -1,7 +1,9 @@
 """A database that holds reads is migrated: the reads stay, and new ones come with what the camera said."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,6 +14,12 @@ from tests.support.database import Database
 from tests.support.questions import PLATE, READ, append, intent, plant_read, question
 
 BEFORE_SAID = "0002"
+BEFORE_STATISTICS = "0009"
+IN_STATISTICS = "select count(*) from pg_statistic s where s::text like '%' || $1 || '%'"
+FILES = "select array_agg((relname, relfilenode) order by relname) from pg_class where relname like 'sighting%'"
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+CLEARING = 18
+"""The first PostgreSQL that lets a table's owner take its statistics out."""
 
 
 @pytest.fixture
@@ -42,4 +50,30 @@ async def test_reads_from_before_a_migration_are_answered_after_it(unmigrated: D
     assert len(covering) == days + 1, "the parent's and each day's, those from before too"
     assert all("doubts, said, crop)" in index["indexdef"] for index in covering)
     await search.close()
+    await superuser.close()
+
+
+async def test_no_plate_is_in_the_planners_statistics_from_a_migration_on(unmigrated: Database) -> None:
+    migrate = unmigrated.url(roles.MIGRATE)
+    await upgrade(migrate, BEFORE_STATISTICS)
+    superuser = await asyncpg.connect(unmigrated.superuser_url)
+    for _ in range(5):
+        await plant_read(superuser)
+    await superuser.execute("analyze")
+    assert await superuser.fetchval(IN_STATISTICS, PLATE), "it would be no wonder that nothing is found"
+    files = await superuser.fetchval(FILES)
+
+    await upgrade(migrate)
+    if superuser.get_server_version().major < CLEARING:
+        [told] = re.findall(r"^delete from pg_statistic [^`]*", OPERATING.read_text(), re.MULTILINE)
+        await superuser.execute(told)
+    assert await superuser.fetchval(IN_STATISTICS, PLATE) == 0
+    assert await superuser.fetchval(FILES) == files, "no index is built anew: that may take hours"
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    await superuser.execute("select reads.make_day($1)", tomorrow.date())
+    await plant_read(superuser, hours=-24)
+    await superuser.execute("analyze")
+    assert await superuser.fetchval(IN_STATISTICS, PLATE) == 0
+    assert await superuser.fetchval("select count(*) from pg_stats where schemaname = 'reads' and attname = 'owner'")
     await superuser.close()
