@@ -11,18 +11,23 @@ from typing import Any, Final
 
 import faust
 import structlog
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.transport.drivers import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from ingest.adapters.broker import MECHANISM, Broker
+from ingest.adapters.membership import refused
 from ingest.adapters.partitions import Comings
-from ingest.errors import Misconfigured, Unavailable
+from ingest.errors import IngestError, Misconfigured, Unavailable
 
 LET_GO_S: Final = 10.0
 """How long an app may take to end once its work has, or was given up: its clients wait for brokers that are gone."""
 
 _LOG: Final = structlog.get_logger()
+
+LOOK_S: Final = 0.5
+"""How often an agent's place in its group is looked at."""
 
 COMMIT_S: Final = 1.0
 """How often an agent's app commits: what a kill makes it do again is the events of so long."""
@@ -38,6 +43,18 @@ class _Reading(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - before it is started: there is no other way in
         return consumer
+
+    def lost(self) -> BaseException | None:
+        """Return what has put this member out of its group, or None while it is in it, or on its way.
+
+        The client keeps that for whoever asks it for records; Faust asks its fetcher, past it, and would wait for good.
+        """
+        group = getattr(self._consumer, "_coordinator", None)  # none before it is started
+        if not isinstance(group, GroupCoordinator):
+            return None
+        task = group._coordination_task  # noqa: SLF001 - asking it in public would take the error from Faust
+        error: BaseException | None = group._pending_exception  # noqa: SLF001
+        return task.exception() if error is None and task.done() and not task.cancelled() else error
 
 
 class _Offset(int):
@@ -170,7 +187,7 @@ async def run_agent(
 
     Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, if Faust gives up
     by itself, or if it can't commit within `LET_GO_S` at the end, which happens without a broker. Raises Misconfigured
-    if another worker has the same `instance`. Signals are the caller's.
+    if another worker has the same `instance`, or the broker does not let this one read. Signals are the caller's.
     """
     broker = Broker.of(broker)
     app = _App(**_settings(name, broker), **_group(name, instance, session_timeout_s))
@@ -178,12 +195,12 @@ async def run_agent(
     app.agent(app.topic(topic, schema=_Raw()), name=name)(_agent(take, set_aside, ended))
     started = asyncio.create_task(_joined(app, ready, ended))
     try:
-        await _first(started, ended, stop, limit_s=join_s)
+        await _first(started, ended, stop, _until_lost(app), limit_s=join_s)
         if not (started.done() or stop.is_set()):
             raise Unavailable("the broker takes nobody into the group")
-        await _first(app.wait_until_stopped(), ended, stop)
+        await _first(app.wait_until_stopped(), ended, stop, _until_lost(app))
         if not stop.is_set():
-            raise Unavailable("the agent's consumer has ended; what was not committed will be done again")
+            raise _crashed(app)
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
@@ -218,6 +235,23 @@ async def _joined(app: _App, ready: Callable[[], None], ended: asyncio.Future[No
     app.on_partitions_assigned.connect(assigned, weak=False)
     await app.start()
     await joined.wait()
+
+
+async def _until_lost(app: _App) -> None:
+    """Raise once the app has lost its place in its group: Misconfigured or Unavailable."""
+    while True:
+        thread = getattr(app._consumer, "_thread", None)  # noqa: SLF001 - the property would make one
+        if isinstance(thread, _Reading) and isinstance(error := thread.lost(), KafkaError):
+            raise refused(error)
+        await asyncio.sleep(LOOK_S)
+
+
+def _crashed(app: _App) -> IngestError:
+    """Return an error of ours for what has ended an app that nobody has stopped."""
+    if isinstance(app.crash_reason, KafkaError):
+        return refused(app.crash_reason)
+    why = "" if app.crash_reason is None else f" with {type(app.crash_reason).__name__}"
+    return Unavailable(f"the agent's consumer has ended{why}; what was not committed will be done again")
 
 
 def _agent(take: Take, set_aside: SetAside, ended: asyncio.Future[None]) -> Callable[[Any], Awaitable[None]]:

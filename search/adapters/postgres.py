@@ -26,6 +26,9 @@ WARM_UP: Final = 6
 
 CONNECT_TIMEOUT_S: Final = 1.5
 CLIENT_TIMEOUT_S: Final = 2.0
+START_TIMEOUT_S: Final = 10.0
+"""How long a connection may take at the start, when nobody waits for an answer, and everything is cold."""
+
 SERVER_SETTINGS: Final = {
     "application_name": "platetrail-search-read",
     "statement_timeout": "1500",
@@ -57,9 +60,13 @@ class Readers:
         self._idle: list[Reader] = []
 
     async def start(self) -> None:
-        """Open and warm every connection. Raises Unavailable."""
-        for _ in range(self._count):
-            self._idle.append(await self._open())
+        """Open and warm every connection. Raises Unavailable; none is left open then."""
+        try:
+            for _ in range(self._count):
+                self._idle.append(await self._open(START_TIMEOUT_S, START_TIMEOUT_S))
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Close what is idle; what is in use ends with its use."""
@@ -102,14 +109,14 @@ class Readers:
                 return reader
         return await self._open()
 
-    async def _open(self) -> Reader:
+    async def _open(self, connect_s: float = CONNECT_TIMEOUT_S, warm_s: float = CLIENT_TIMEOUT_S) -> Reader:
         try:
-            connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, server_settings=SERVER_SETTINGS)
+            connection = await asyncpg.connect(self._url, timeout=connect_s, server_settings=SERVER_SETTINGS)
         except Exception as error:  # noqa: BLE001 - whatever keeps us from connecting, the answer is the same
             _tell("no read connection", error)
             raise Unavailable from None
         try:
-            async with asyncio.timeout(CLIENT_TIMEOUT_S):
+            async with asyncio.timeout(warm_s):
                 gate = await connection.prepare(sql.TRAJECTORY)
                 # prepare() sends Flush, not Sync: without a statement right after it the backend stays in a
                 # transaction whose statement_timeout runs on.

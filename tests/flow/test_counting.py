@@ -17,20 +17,24 @@ import httpx
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from ingest import processors
-from ingest.adapters.topics import partitions_of
+from ingest.adapters.topics import ensure_topics, partitions_of
 from schemas import topics, wire
 from schemas.deadletters import DeadLetter, Reason
 from services.demo import kafka as kafka_starter
 from services.demo.kafka import Kafka
+from services.settings import Settings
 from tests.support import retention, stages
 from tests.support.detections import detection
+from tests.support.secured import Right, Secured, let, let_in, settings_of, take_back
 from tests.support.topics import delete, make_topics, write
 from tests.support.wait import until, until_async
 
 PLATE: Final = "CNT0042"
 GROUP: Final = "platetrail-counting"
+IN_GROUP: Final[Right] = (ResourceType.GROUP, GROUP, AclOperation.READ)
 BACK_S: Final = 4 * 5.0
 """Back at work within five seconds is the promise."""
 
@@ -311,6 +315,24 @@ async def test_without_a_broker_it_says_so(tmp_path: Path) -> None:
         worker.kill()
     assert worker.returncode == 1
     assert worker.lines()[-1]["error"].startswith("Unavailable")
+
+
+async def test_a_worker_that_is_put_out_of_its_group_ends_and_says_why(secured: Secured, tmp_path: Path) -> None:
+    """With nothing to read or to commit, it would wait for good, ready."""
+    await ensure_topics(secured.admin)
+    read = (ResourceType.TOPIC, topics.DEAD_LETTERS, AclOperation.READ)
+    broker = await let_in(await asyncio.to_thread(let, secured, "counting", read, IN_GROUP))
+    worker = stages.Worker("counting", Settings(**settings_of(broker, tmp_path), session_timeout_s=6.0), tmp_path)
+    try:
+        await asyncio.to_thread(worker.wait_until_ready)
+        await asyncio.to_thread(take_back, secured, "counting", IN_GROUP)
+        await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
+    finally:
+        worker.kill()
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Misconfigured")
+    assert last["reason"] == "the broker lets this worker not read: GroupAuthorizationFailedError"
 
 
 async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounded(

@@ -133,6 +133,7 @@ async def field(kafka: Kafka, database: Database, tmp_path: Path) -> AsyncIterat
         )
         outbox = Settings(kafka_bootstrap=kafka.bootstrap, database_url=database.url("platetrail_relay"))
         relaying = asyncio.create_task(relay.work(outbox, stop))
+        stack.push_async_callback(_stopped, relaying, stop)
         app = auditing.build(log)
         await stack.enter_async_context(app.router.lifespan_context(app))
         yield Field(
@@ -144,8 +145,11 @@ async def field(kafka: Kafka, database: Database, tmp_path: Path) -> AsyncIterat
             await stack.enter_async_context(tail(kafka.bootstrap, topics.SIGHTINGS)),
         )
         assert not relaying.done(), "the relay has ended"
-        stop.set()
-        await relaying
+
+
+async def _stopped(relaying: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+    stop.set()
+    await relaying
 
 
 def table(rows: list[dict[str, Any]]) -> bytes:

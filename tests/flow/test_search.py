@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from search.audit.keys import read_private, read_public, read_secret
 from search.audit.log import GreedyLog
 from search.audit.merkle import leaf_hash
 from search.audit.secrets import Opener, Sealer
+from search.errors import Unavailable
 from search.ports import Row
 from tests.support.database import Database
 from tests.support.reads import put, register
@@ -428,6 +429,27 @@ async def test_the_read_connections_are_idle_and_outside_of_transactions(
     )
     await superuser.close()
     assert [tuple(session) for session in sessions] == [("platetrail_search", "idle", None)] * 3
+
+
+async def test_a_service_that_cannot_open_all_its_connections_leaves_none_open(
+    keys: Keys, fresh_database: Callable[[], Database]
+) -> None:
+    database = await asyncio.to_thread(fresh_database)
+    superuser = await asyncpg.connect(database.superuser_url)
+    try:
+        # The log has one, the index three.
+        await superuser.execute(f"alter database {database.name} connection limit 3")
+        with pytest.raises(Unavailable):
+            async with in_process(keys.settings(database)):
+                pass
+
+        async def none() -> bool:
+            asked = "select count(*) from pg_stat_activity where datname = $1 and usename = 'platetrail_search'"
+            return bool(await superuser.fetchval(asked, database.name) == 0)
+
+        await until_async(none, "none is left open")
+    finally:
+        await superuser.close()
 
 
 async def test_nothing_that_search_holds_opens_a_secret(

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -53,20 +54,34 @@ Right = tuple[ResourceType, str, AclOperation]
 def let(secured: Secured, user: str, *rights: Right) -> Broker:
     """Make a user with these rights, or give it more; return the broker as it sees it."""
     word = secrets.token_urlsafe(16)
-    options = {"bootstrap.servers": secured.admin.bootstrap, "security.protocol": "SASL_PLAINTEXT"}
-    options |= {"sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ADMIN, "sasl.password": secured.admin.password}
-    client = AdminClient(options)
-    bindings = [
-        AclBinding(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
-        for of, name, may in rights
-    ]
-    for future in client.create_acls(bindings).values() if bindings else ():
+    client = _client(secured)
+    for future in client.create_acls([_binding(user, right) for right in rights]).values() if rights else ():
         future.result(30)
     kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
     upsertion = UserScramCredentialUpsertion(user, kind, word.encode())
     for future in client.alter_user_scram_credentials([upsertion]).values():
         future.result(30)
     return secured.broker(user, word)
+
+
+def take_back(secured: Secured, user: str, right: Right) -> None:
+    """Take a right from a user that has it."""
+    of, name, may = right
+    one = AclBindingFilter(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
+    client = _client(secured)  # its futures end with it
+    [future] = client.delete_acls([one]).values()
+    assert len(future.result(30)) == 1
+
+
+def _client(secured: Secured) -> AdminClient:
+    options = {"bootstrap.servers": secured.admin.bootstrap, "security.protocol": "SASL_PLAINTEXT"}
+    options |= {"sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ADMIN, "sasl.password": secured.admin.password}
+    return AdminClient(options)
+
+
+def _binding(user: str, right: Right) -> AclBinding:
+    of, name, may = right
+    return AclBinding(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
 
 
 async def let_in(broker: Broker) -> Broker:
