@@ -6,8 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ONCE ?=
 ARGS ?=
-# More than half of what tests do is waiting for processes. Each process of pytest has servers of its own, a gigabyte
-# in all: take WORKERS=2 where there are 8 GB.
+# More than half of what tests do is waiting for processes. Each process of pytest has servers of its own that
+# take about a gigabyte: use WORKERS=2 where there are 8 GB.
 WORKERS ?= 4
 
 # Everything that is downloaded goes into this one folder; everything else stays in the clone.

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from ingest.errors import Misconfigured, NotYet, Retry
+from ingest.errors import IngestError, Misconfigured, NotYet, Retry
 from ingest.ports import UNOBSERVED, Fetched, Kept, Observer, Part, Place, Source, Step
 
 _LOG: Final = structlog.get_logger()
@@ -140,10 +140,12 @@ class Runner(ABC):
 
     async def _fetched(self) -> Fetched:
         async def attempt() -> Fetched:
-            with self._timed("fetch"):
-                return await self._unless_stopped(self._source.fetch())
+            if self._writing is not None and self._writing.done():
+                await self._written()  # what has ended it is no less true while nothing can be fetched
+            return await self._unless_stopped(self._source.fetch())
 
-        return await self._through_outages(attempt, NotYet)
+        with self._timed("fetch"):
+            return await self._through_outages(attempt, NotYet)
 
     async def _started(self, part: Part) -> None:
         await self._unless_stopped(part.start())
@@ -211,7 +213,7 @@ class Runner(ABC):
         """Do something until the part it needs is there, and return what came of it.
 
         `outage` is what says that the part is not there; anything else is raised at once. Raises it (Unavailable), too,
-        when the outage lasts too long.
+        when the outage lasts too long, and Stopped if the worker is told to end meanwhile.
         """
         deadline = time.monotonic() + self._limits.outage_s
         wait_s = self._limits.first_wait_s
@@ -228,15 +230,23 @@ class Runner(ABC):
                     if self._waits == 1:  # partitions are written beside one another: it is one outage
                         _LOG.warning("waiting", stage=self._name, error=str(error))
                         self._observer.waiting(begun=True)
+            except IngestError as error:
+                if not isinstance(error, Retry):  # it answers again, if not as was hoped: who asked may go on
+                    self._is_back(said)
+                raise
             else:
-                if said:
-                    self._waits -= 1
-                    if not self._waits:
-                        self._observer.waiting(begun=False)
-                        _LOG.info("back", stage=self._name)
+                self._is_back(said)
                 return result
             await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, self._limits.longest_wait_s)
+
+    def _is_back(self, waited: bool) -> None:
+        if not waited:
+            return
+        self._waits -= 1
+        if not self._waits:
+            self._observer.waiting(begun=False)
+            _LOG.info("back", stage=self._name)
 
     @contextlib.contextmanager
     def _timed(self, step: Step) -> Iterator[None]:

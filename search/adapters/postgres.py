@@ -27,7 +27,9 @@ WARM_UP: Final = 6
 CONNECT_TIMEOUT_S: Final = 1.5
 CLIENT_TIMEOUT_S: Final = 2.0
 START_TIMEOUT_S: Final = 10.0
-"""How long a connection may take at the start, when nobody waits for an answer, and everything is cold."""
+"""How long connecting may take at the start, and warming after it: nobody waits for an answer yet, and all is cold.
+
+Each statement still has the limit of `SERVER_SETTINGS`."""
 
 SERVER_SETTINGS: Final = {
     "application_name": "platetrail-search-read",

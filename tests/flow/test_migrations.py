@@ -72,8 +72,18 @@ async def test_no_plate_is_in_the_planners_statistics_from_a_migration_on(unmigr
 
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     await superuser.execute("select reads.make_day($1)", tomorrow.date())
-    await plant_read(superuser, hours=-24)
+    for _ in range(5):  # of one read alone PostgreSQL keeps no value
+        await plant_read(superuser, hours=-24)
     await superuser.execute("analyze")
     assert await superuser.fetchval(IN_STATISTICS, PLATE) == 0
-    assert await superuser.fetchval("select count(*) from pg_stats where schemaname = 'reads' and attname = 'owner'")
+    of_day = "select count(*) from pg_stats where schemaname = 'reads' and tablename = $1 and attname = 'owner'"
+    assert await superuser.fetchval(of_day, f"sighting_{tomorrow:%Y%m%d}"), "the others are kept"
     await superuser.close()
+
+
+async def test_the_gate_starts_no_further_processes_and_compiles_nothing(database: Database) -> None:
+    """A migration that makes the function anew would lose what was set of it."""
+    superuser = await asyncpg.connect(database.superuser_url)
+    found = await superuser.fetchval("select proconfig from pg_proc where oid = 'gate.trajectory'::regproc")
+    await superuser.close()
+    assert {"jit=off", "max_parallel_workers_per_gather=0", "TimeZone=UTC"} <= set(found)

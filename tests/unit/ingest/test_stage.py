@@ -704,6 +704,45 @@ async def test_of_one_batch_some_is_refused_and_some_too_large_and_the_rest_is_w
     assert "%" not in str(logs)
 
 
+class AwayAndChoosy(Choosy):
+    """One that is away twice first."""
+
+    async def write(self, items: Sequence[Any]) -> None:
+        if self.writes < 2:
+            self.writes += 1
+            raise Unavailable("the database is away")
+        await super().write(items)
+
+
+async def test_an_outage_is_over_when_what_comes_back_refuses_something() -> None:
+    heard = Heard()
+    rig = Rig(observer=heard)
+    with pytest.warns(InMemory):
+        rig.sink = rig.stage._sink = AwayAndChoosy(50, "%")
+    rig.put(*(detection(number, plate_raw="%" if number == 2 else "ABC") for number in range(4)))
+    with capture_logs() as logs:
+        await rig.drain()
+    assert len(rig.sink.items) == 3
+    assert [call for call in heard.calls if call[0] == "waiting"] == [("waiting", True), ("waiting", False)]
+    assert [line["event"] for line in logs if line["event"] in {"waiting", "back"}] == ["waiting", "back"]
+
+
+async def test_what_has_ended_a_write_is_said_while_nothing_can_be_fetched() -> None:
+    rig = Rig(limits=replace(SOON, outage_s=1_000_000.0))
+    rig.put(detection())
+
+    class Broken(MemorySink[Detection]):
+        async def write(self, items: Sequence[Detection]) -> None:
+            silent(rig, 1_000_000_000)
+            await asyncio.sleep(0.05)
+            raise ZeroDivisionError
+
+    with pytest.warns(InMemory):
+        rig.stage._sink = Broken()
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(rig.stage.run(rig.stop), 60)
+
+
 def _numbers(rig: Rig, items: list[Detection], reason: Reason) -> list[int]:
     return [items.index(one.detection) for one in rig.letters.items if one.reason == reason and one.detection]
 

@@ -148,3 +148,29 @@ async def test_what_is_made_of_a_message_goes_out_with_its_own_trace() -> None:
     assert len(recording.written) == 18
     assert 10 <= len(traced) < 18
     assert all(item == header for item, header in traced)
+
+
+class AwayAndNarrow(Away):
+    """One that is away twice, and then finds the first item too large."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.letters: list[DeadLetter] = []
+        self.has_refused = False
+
+    async def write(self, place: Place, items: Sequence[Any], letters: Sequence[DeadLetter], *more: Any) -> None:
+        if not self.left[place] and not self.has_refused:
+            self.has_refused = True
+            raise Oversized([0])
+        await super().write(place, items, letters, *more)
+        self.letters += letters
+
+
+async def test_an_outage_is_over_when_the_broker_that_comes_back_finds_something_too_large() -> None:
+    waits = Waits()
+    rig = Rig(observer=waits)
+    rig.stage._atomic = atomic = AwayAndNarrow()  # type: ignore[assignment]
+    rig.put(detection())
+    await run_until(rig, lambda: bool(atomic.moved))
+    assert [letter.reason for letter in atomic.letters] == ["too_large"]
+    assert waits.heard == [True, False]
