@@ -65,7 +65,7 @@ format: venv  ## put the code into the one format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-faults: venv  ## kill every process 20 times, both servers 10 times, and more; count, into docs/faults.md (ARGS=--help)
+faults: venv  ## kill every process of the stream 20 times, both servers 10 times, and more; count, into docs/faults.md (ARGS=--help)
 	@$(BIN)/python -m tests.faults.table $(ARGS)
 
 bench-gateway: venv  ## detections a second, against producer and web server alone (ARGS=--help)

@@ -69,6 +69,7 @@ def build(settings: Settings) -> Round:
     """
     url = needed(settings.database_url, "database_url")
     sealer = Sealer(key_of(settings.audit_public_key_file, "audit_public_key_file", keys.read_public))
+    needed(settings.owners_file, "owners_file")  # what it destroys by default rules does not come back
     rules = settings.owner_rules()
 
     async def record(connection: Any, entry: Entry) -> None:

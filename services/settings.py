@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+import structlog
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from search.identity import Verifier
 
 PREFIX = "PLATETRAIL_"
+
+NO_RULES = "every owner shares with nobody but itself, and keeps its reads 30 days: PLATETRAIL_OWNERS_FILE is not set"
 
 Value = TypeVar("Value")
 
@@ -83,18 +86,18 @@ class Settings(BaseSettings):
     cursor_key_file: Path | None = None
 
     # Gateway.
-    body_limit_bytes: int = 8 * 1024 * 1024
-    batch_limit: int = 5000
-    in_flight_limit_bytes: int = Field(default=64 * 1024 * 1024, description="bodies held at once; beyond it 503")
+    body_limit_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    batch_limit: int = Field(default=5000, ge=1)
+    in_flight_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1, description="bodies held at once; beyond it 503")
     camera_in_flight_bytes: int = Field(
-        default=32 * 1024 * 1024, description="of those, what one camera may hold; beyond it 429"
+        default=32 * 1024 * 1024, ge=1, description="of those, what one camera may hold; beyond it 429"
     )
     camera_requests_per_s: float = Field(default=50.0, gt=0, description="of one camera; beyond it 429")
     camera_requests_burst: int = Field(default=500, ge=1, description="requests that may come at once")
     camera_items_per_s: float = Field(default=2000.0, gt=0, description="of one camera; beyond it 429")
     camera_items_burst: int = Field(default=50_000, ge=1, description="items that may come at once")
     publish_timeout_s: float = Field(default=10.0, gt=0)
-    future_limit_s: float = 300.0
+    future_limit_s: float = Field(default=300.0, ge=0)
     health_report_s: float = Field(
         default=10.0, ge=0.1, le=120.0, description="how often it reports what it counted of each camera"
     )
@@ -144,12 +147,12 @@ class Settings(BaseSettings):
     pass_window_s: float = Field(default=30.0, gt=0, description="how long one pass of a vehicle may take")
 
     # Trajectories.
-    travel_min_distance_m: float = 300.0
-    travel_position_tolerance_m: float = 100.0
-    travel_max_speed_kmh: float = 250.0
+    travel_min_distance_m: float = Field(default=300.0, ge=0)
+    travel_position_tolerance_m: float = Field(default=100.0, ge=0)
+    travel_max_speed_kmh: float = Field(default=250.0, gt=0)
 
     # Log and sweeper.
-    abandoned_after_s: float = 300.0
+    abandoned_after_s: float = Field(default=300.0, gt=0)
 
     # Traces, of every service; with neither setting, OpenTelemetry's own OTEL_EXPORTER_OTLP_ENDPOINT counts.
     traces_endpoint: str = Field(
@@ -175,11 +178,21 @@ class Settings(BaseSettings):
         )
 
     def owner_rules(self) -> owners.OwnerRules:
-        """Return the owners' rules; without a file, those of owners who say nothing.
+        """Return the owners' rules; without a file, those of owners who say nothing, and a warning in the log.
 
-        Raises OSError, ValueError or msgspec.ValidationError: a mistyped rule must stop a service at start.
+        Raises Unusable, naming the variable, for a file that cannot be used: a mistyped rule must stop a service at
+        start. What it says is of the file's own words, which hold nothing secret.
         """
-        return owners.load(self.owners_file) if self.owners_file else owners.OwnerRules()
+        if self.owners_file is None:
+            structlog.get_logger().warning("no_owners_file", meaning=NO_RULES)
+            return owners.OwnerRules()
+        try:
+            return owners.load(self.owners_file)
+        except OSError as error:
+            says = error.strerror or type(error).__name__
+        except ValueError as error:  # msgspec's are, too
+            says = str(error)
+        raise Unusable(f"{PREFIX}OWNERS_FILE: {says}")
 
     def verifier(self) -> "Verifier":
         """Return what checks the tokens of those who ask, by their issuer's public key.

@@ -16,7 +16,7 @@ from schemas.offsets import Written
 ANSWER_S: Final = 5.0
 """How long the broker may take to say where a partition ends."""
 
-SOON_S: Final = 5.0
+SOON_S: Final = 10.0
 """Partitions that come again sooner than this were taken by somebody meanwhile, or their group is in trouble."""
 
 MOST_AGAIN: Final = 20

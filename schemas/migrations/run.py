@@ -8,7 +8,10 @@ from typing import Any, Final
 from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import Connection, make_url, pool, text
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from schemas.migrations.roles import MIGRATE
 
 HISTORY_SCHEMA: Final = "registry_history"
 """Schema of Alembic's version table: `public` stays empty and closed."""
@@ -34,6 +37,16 @@ def _upgrade(connection: Connection, revision: str) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def unfit(url: str) -> str | None:
+    """Say what is wrong with a URL for `upgrade`, without a word of it; None if nothing is."""
+    try:
+        user = make_url(url).username
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        return f"is no URL: postgresql://{MIGRATE}:<password>@<host>/<database>"
+    # What another role makes would be another's: services are let in by this one.
+    return None if user in (None, MIGRATE) else f"is not of the role {MIGRATE}"
 
 
 async def upgrade(url: str, revision: str = "head") -> None:

@@ -93,12 +93,14 @@ def migrate() -> None:
 
         PLATETRAIL_DATABASE_URL=postgresql://platetrail_migrate:…@127.0.0.1/platetrail platetrail db migrate
     """
-    from schemas.migrations.run import upgrade
+    from schemas.migrations.run import unfit, upgrade
     from services.settings import Settings
 
     url = Settings().database_url
     if not url:
         raise Failure("set PLATETRAIL_DATABASE_URL, of the role platetrail_migrate", USAGE)
+    if (wrong := unfit(url)) is not None:
+        raise Failure(f"PLATETRAIL_DATABASE_URL {wrong}", USAGE)
     with Console(stderr=True).status("migrating"):
         _run("nothing was migrated", upgrade(url))
     Console(stderr=True).print("The schema is up to date.")

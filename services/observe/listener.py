@@ -75,7 +75,7 @@ async def listening(
     try:
         listener = socket.create_server((settings.listen_host, settings.listen_port), family=family)
     except OSError as error:
-        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {type(error).__name__}") from None
+        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {error.strerror}") from None
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         app,

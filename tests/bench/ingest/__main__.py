@@ -33,9 +33,9 @@ def told(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="make bench-ingest ARGS=…", description=__doc__)
     parser.add_argument("--cases", nargs="*", choices=CASES, metavar="CASE", help=", ".join(CASES))
-    parser.add_argument("--reads", type=int, default=1_000_000, help="of each repetition (default: a million)")
+    parser.add_argument("--reads", type=positive, default=1_000_000, help="of each repetition (default: a million)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each steady load (default: 30)")
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=positive, default=3)
     parser.add_argument(
         "--growth",
         type=sizes,
@@ -52,6 +52,13 @@ def told(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if found.quick:
         found.reads, found.repetitions, found.seconds = QUICK, 1, QUICK_S
     return found
+
+
+def positive(text: str) -> int:
+    """Return a number of at least 1. Raises ValueError."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def sizes(text: str) -> tuple[Size, ...]:

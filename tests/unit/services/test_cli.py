@@ -170,6 +170,24 @@ def test_unusable_settings_are_named_and_not_shown(platetrail: Runner, monkeypat
     assert ran.err.strip() == "platetrail: unusable settings: PLATETRAIL_LISTEN_PORT (int_parsing)"
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("secret nonsense", "is no URL: postgresql://platetrail_migrate:<password>@<host>/<database>"),
+        ("postgresql://platetrail_migrate:secret@host:port/x", "is no URL:"),
+        ("postgresql://postgres:secret@127.0.0.1:9/platetrail", "is not of the role platetrail_migrate"),
+    ],
+)
+def test_a_database_is_migrated_by_its_own_role_alone(
+    platetrail: Runner, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    monkeypatch.setenv("PLATETRAIL_DATABASE_URL", url)
+    ran = platetrail("db", "migrate")
+    assert ran.code == 2
+    assert f"PLATETRAIL_DATABASE_URL {said}" in ran.err
+    assert "secret" not in ran.err
+
+
 CHANGE = ("camera", "change", "gate-1", "--url", "http://127.0.0.1:9", "--token-file", os.devnull)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from ingest.adapters.broker import Broker
 from schemas.owners import OwnerRules
 from services import auditing, deadletters, indexer, maintain, relay, search
 from services.cli.serve import SERVICES
 from services.demo.places import ROOT
-from services.settings import Missing, Settings
+from services.settings import Missing, Settings, Unusable
 from tests.support.searching import Keys
 
 SHARED: Final = {"token_public_key_file": "token.pub", "lookup_key_file": "lookup.key"}
@@ -24,7 +25,7 @@ FILES: Final[dict[str, dict[str, str]]] = {
     "search": {**SHARED, "audit_public_key_file": "audit.pub", "cursor_key_file": "cursor.key"},
     "auditing": {**SHARED, "audit_private_key_file": "audit.key"},
     "deadletters": {**SHARED, "audit_public_key_file": "audit.pub"},
-    "maintain": {"audit_public_key_file": "audit.pub"},
+    "maintain": {"audit_public_key_file": "audit.pub", "owners_file": "owners.json"},
     "relay": {},
     "indexer": {},
 }
@@ -76,6 +77,7 @@ def test_the_log_of_a_service_says_what_is_missing(service: str) -> None:
     [
         ("BATCH_RECORDS", "0secret", "PLATETRAIL_BATCH_RECORDS: Input should be a valid integer"),
         ("BATCH_RECORDS", "0", "PLATETRAIL_BATCH_RECORDS: Input should be greater than or equal to 1"),
+        ("BODY_LIMIT_BYTES", "0", "PLATETRAIL_BODY_LIMIT_BYTES: Input should be greater than or equal to 1"),
         ("OUTAGE_LIMIT_S", "nan", "PLATETRAIL_OUTAGE_LIMIT_S: Input should be a finite number"),
         ("PASS_WINDOW_S", "inf", "PLATETRAIL_PASS_WINDOW_S: Input should be a finite number"),
         ("NETWORKS", "secret", '"networks"'),
@@ -92,6 +94,37 @@ def test_the_log_of_a_service_says_what_cannot_be_used_and_not_what_it_was(
     assert last["event"] == "failed"
     assert told in last["reason"]
     assert "secret" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "No such file or directory"),
+        (b'{"owner": {}}', "Object contains unknown field `owner`"),
+        (
+            b'{"owners": {"plains-dot": {"purposes": ["fun"]}}}',
+            "Invalid enum value 'fun' - at `$.owners[...].purposes[0]`",
+        ),
+        (b'{"owners": {"plains-dot": {"days": 0}}}', "an owner's days must be at least 1"),
+        (b"{", "Input data was truncated"),
+    ],
+)
+def test_owners_rules_that_cannot_be_used_are_refused_with_the_reason(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "owners.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Unusable) as refused:
+        Settings(owners_file=file).owner_rules()
+    assert str(refused.value) == f"PLATETRAIL_OWNERS_FILE: {told}"
+
+
+def test_a_service_without_owners_rules_says_what_it_goes_by() -> None:
+    with capture_logs() as logs:
+        assert Settings().owner_rules() == OwnerRules()
+    assert [(line["event"], line["log_level"]) for line in logs] == [("no_owners_file", "warning")]
+    assert "PLATETRAIL_OWNERS_FILE is not set" in logs[0]["meaning"]
 
 
 def test_a_broker_without_authentication_needs_its_address_alone() -> None:
