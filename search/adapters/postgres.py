@@ -27,9 +27,9 @@ WARM_UP: Final = 6
 CONNECT_TIMEOUT_S: Final = 1.5
 CLIENT_TIMEOUT_S: Final = 2.0
 START_TIMEOUT_S: Final = 10.0
-"""How long connecting may take at the start, and warming after it: nobody waits for an answer yet, and all is cold.
+"""How long all connections together may take at the start, when nobody waits for an answer, and everything is cold.
 
-Each statement still has the limit of `SERVER_SETTINGS`."""
+Each statement still has the limit of `SERVER_SETTINGS`. Whoever tells the process to end meanwhile waits for so long."""
 
 SERVER_SETTINGS: Final = {
     "application_name": "platetrail-search-read",
@@ -64,10 +64,14 @@ class Readers:
     async def start(self) -> None:
         """Open and warm every connection. Raises Unavailable; none is left open then."""
         try:
-            for _ in range(self._count):
-                self._idle.append(await self._open(START_TIMEOUT_S, START_TIMEOUT_S))
-        except BaseException:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                for _ in range(self._count):
+                    self._idle.append(await self._open(START_TIMEOUT_S, START_TIMEOUT_S))
+        except BaseException as error:
             await self.stop()
+            if isinstance(error, TimeoutError):
+                _tell("no read connection", error)
+                raise Unavailable from None
             raise
 
     async def stop(self) -> None:

@@ -130,9 +130,10 @@ async def _serve(config: uvicorn.Config, service: str, app: Starlette, unix: soc
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     log = structlog.get_logger()
-    if server.started:
+    # None if it was told to end while its parts began: they are closed by then.
+    if server.started and (sockets := server.servers[0].sockets):
         collect_seldom()
-        log.info("ready", service=service, port=server.servers[0].sockets[0].getsockname()[1])
+        log.info("ready", service=service, port=sockets[0].getsockname()[1])
     error: BaseException | None = None
     try:
         await task

@@ -335,6 +335,20 @@ async def test_a_worker_that_is_put_out_of_its_group_ends_and_says_why(secured: 
     assert last["reason"] == "the broker lets this worker not read: GroupAuthorizationFailedError"
 
 
+async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: Kafka) -> None:
+    worker = counting.start(session_timeout_s=6.0, outage_limit_s=5.0)
+    await asyncio.to_thread(worker.wait_until_ready)
+    own_kafka.kill()
+    try:
+        await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
+    finally:
+        own_kafka.restart()
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Unavailable")
+    assert last["reason"] == "the broker does not answer; what was not committed will be done again"
+
+
 async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounded(
     counting: Counting, own_kafka: Kafka
 ) -> None:

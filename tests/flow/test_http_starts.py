@@ -49,6 +49,11 @@ def test_one_whose_parts_fail_in_a_way_that_nobody_expected_says_where_and_not_w
     assert "XQ7041" not in str(last)
 
 
+def test_one_that_is_told_to_end_while_its_parts_start_ends_well() -> None:
+    start = "import asyncio, os, signal; os.kill(os.getpid(), signal.SIGTERM); await asyncio.sleep(0.2)"
+    assert last_line(start, 0)["event"] == "stopped"
+
+
 @pytest.fixture
 def taken() -> Iterator[str]:
     """A port that is another's."""

@@ -81,6 +81,21 @@ async def test_no_plate_is_in_the_planners_statistics_from_a_migration_on(unmigr
     await superuser.close()
 
 
+async def test_a_day_that_was_made_as_it_was_done_before_is_mended_when_it_is_asked_for_again(
+    database: Database,
+) -> None:
+    """One that is made while that migration runs is made by the function as it was."""
+    superuser = await asyncpg.connect(database.superuser_url)
+    await plant_read(superuser)
+    day = (datetime.now(UTC) - timedelta(hours=1)).date()
+    await superuser.execute(f"alter table reads.sighting_{day:%Y%m%d} alter column plate_key set statistics -1")
+    for _ in range(5):
+        await plant_read(superuser)  # which asks for its day
+    await superuser.execute("analyze")
+    assert await superuser.fetchval(IN_STATISTICS, PLATE) == 0
+    await superuser.close()
+
+
 async def test_the_gate_starts_no_further_processes_and_compiles_nothing(database: Database) -> None:
     """A migration that makes the function anew would lose what was set of it."""
     superuser = await asyncpg.connect(database.superuser_url)
