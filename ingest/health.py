@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from ingest.rows import AHEAD, FIRST, LAST
+from ingest.rows import AHEAD, EARLIEST, LATEST
 from schemas.deadletters import DeadLetter
 from schemas.health import (
     HEARD_SLOT_S,
@@ -89,7 +89,7 @@ def _check_name(name: str, said: str) -> None:
 
 
 def _check_time(name: str, at: datetime, now: datetime) -> None:
-    if at.tzinfo is None or not FIRST <= at <= LAST:
+    if at.tzinfo is None or not EARLIEST <= at <= LATEST:
         raise Unfit(f"{name} is out of range")
     if at > now + AHEAD:
         raise Unfit(f"{name} is more than a day ahead")

@@ -40,12 +40,13 @@ _MAX_REAL: Final = 3.4e38
 _MAX_SAID_OBJECT_BYTES: Final = 512
 """The table's own limit. A character of a word takes up to six bytes in it."""
 
-FIRST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
-LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
 """Between them every time has its like in UTC, whatever its offset."""
 
 AHEAD: Final = timedelta(days=1)
-"""A read of so long after now is at fault itself. Days are made for longer ahead: where one is missing, we are."""
+"""A read, or a report, of so long after now is at fault itself. Days are made for longer ahead: where one is missing,
+we are."""
 
 _JSON: Final = msgspec.json.Encoder()
 _UNSAID: Final = (None, None)
@@ -112,7 +113,7 @@ _ORDER: Final = itemgetter(1, 2, 0)
 
 def rows(sightings: Sequence[Sighting]) -> list[Row]:
     """Return the row of each sighting, in order. Raises Unfit if the table would refuse one."""
-    return [_row(sighting, LAST) for sighting in sightings]
+    return [_row(sighting, LATEST) for sighting in sightings]
 
 
 def kept(rules: OwnerRules, now: datetime, sightings: Sequence[Sighting]) -> list[Row | None]:
@@ -205,7 +206,7 @@ def _check(s: Sighting, latest: datetime) -> None:
     if not -_MAX_REAL <= s.clock_uncertainty_s <= _MAX_REAL:
         raise Unfit("clock_uncertainty_s is out of range")
     try:
-        if not (FIRST <= s.captured_at <= latest and FIRST <= s.received_at <= LAST):
+        if not (EARLIEST <= s.captured_at <= latest and EARLIEST <= s.received_at <= LATEST):
             raise Unfit("a time is out of range")
     except TypeError:
         raise Unfit("a time without its offset") from None

@@ -50,7 +50,7 @@ def build(
             instance=settings.instance,
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
-            commit_timeout_s=settings.outage_limit_s,
+            outage_s=settings.outage_limit_s,
             lost=observer.expired,
             # Longer than `passes.safe_position` wants, so that once is enough.
             idle_after_s=2 * settings.pass_window_s + 1,

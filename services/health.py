@@ -37,7 +37,7 @@ def build(settings: Settings, observer: Observer = UNOBSERVED) -> Watch:
             instance=settings.instance,
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
-            commit_timeout_s=settings.outage_limit_s,
+            outage_s=settings.outage_limit_s,
             lost=observer.expired,
             committed_only=True,
         ),

@@ -100,7 +100,7 @@ def build(
             instance=settings.instance,
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
-            commit_timeout_s=settings.outage_limit_s,
+            outage_s=settings.outage_limit_s,
             lost=partial(shown.lost, network),
         )
         return Inbox(

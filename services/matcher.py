@@ -63,7 +63,7 @@ def build(
             instance=settings.instance,
             max_records=settings.batch_records,
             session_timeout_s=settings.session_timeout_s,
-            commit_timeout_s=settings.outage_limit_s,
+            outage_s=settings.outage_limit_s,
             lost=lost,
         ),
         Work(name=NAME, decode=wire.reader(Detection), function=function, form=as_it_is),

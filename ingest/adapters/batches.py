@@ -7,9 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -17,17 +15,15 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
-from msgspec.structs import replace
 
 from ingest.adapters import membership
+from ingest.adapters.beginnings import Beginnings
 from ingest.adapters.broker import Broker
 from ingest.adapters.clock import FetchedClocks
 from ingest.adapters.ending import let_go
 from ingest.adapters.partitions import Idle, Rebalances
-from ingest.adapters.topic_ids import Identity
 from ingest.errors import NotYet, Unavailable, Unreadable
 from ingest.ports import Fetched, Kept, Place
-from schemas import offsets
 from schemas.offsets import Written
 
 FETCH_WAIT_MS: Final = 500
@@ -38,11 +34,8 @@ PARTITION_BYTES: Final = 4 * 1024 * 1024
 """What a source holds of each of its partitions at the most, beside the batches that were fetched."""
 
 OUTAGES_A_BATCH: Final = 4
-"""How often one batch may meet an outage: in catching up, writing, setting aside and committing."""
-
-MADE_ANEW: Final = "it was deleted and made anew: it is read from its beginning; what nobody had read of it is gone"
-
-_LOG: Final = structlog.get_logger()
+"""For how many outages in a row a member is kept in its group; after more it loses its partitions, and the batch is
+done again."""
 
 
 class GroupSource:
@@ -61,7 +54,7 @@ class GroupSource:
         instance: str,
         max_records: int,
         session_timeout_s: float,
-        commit_timeout_s: float = 120.0,
+        outage_s: float = 120.0,
         lost: Callable[[int], None] = lambda _: None,
         idle_after_s: float | None = None,
         committed_only: bool = False,
@@ -78,19 +71,23 @@ class GroupSource:
         self._broker = Broker.of(broker)
         self._topics = [topic] if isinstance(topic, str) else list(topic)
         self._max_records = max_records
-        self._commit_timeout_s = commit_timeout_s
-        self._lost = lost
-        self._group = group
+        self._outage_s = outage_s
         self._rebalances = Rebalances(self._written)
+        self._beginnings = Beginnings(
+            self._broker,
+            group,
+            self._rebalances,
+            began=self._note_beginning,
+            lost=lost,
+            taking=taking,
+            remembers=remembers,
+            outage_s=outage_s,
+        )
         self._idle = Idle(idle_after_s) if idle_after_s is not None else None
         self._consumer: Any = None
         self._at: dict[TopicPartition, int] = {}
         self._committed_only = committed_only
-        self._taking = taking
         self._remembers = remembers
-        self._starts: dict[TopicPartition, int] = {}
-        self._identity = Identity()
-        self._anew: set[TopicPartition] = set()
         self._begun: int | None = None
         self._rejoined = False
         self._clocks = FetchedClocks()
@@ -109,7 +106,7 @@ class GroupSource:
             # All that is held of a partition: no more of it is asked for until this is fetched.
             "max_partition_fetch_bytes": PARTITION_BYTES,
             # A member that does not fetch for so long leaves its group: in an outage it must not.
-            "max_poll_interval_ms": int((OUTAGES_A_BATCH * commit_timeout_s + 60) * 1000),
+            "max_poll_interval_ms": int((OUTAGES_A_BATCH * outage_s + 60) * 1000),
         }
 
     async def start(self) -> None:
@@ -129,7 +126,8 @@ class GroupSource:
         Raises NotYet where a broker has gone away in the moment in which it assigned partitions: nothing of them may be
         taken before it has said what was written of them. Raises Unreadable where a record has a header whose name is
         no UTF-8: the client has let go of what it took from other partitions before, so that this source must not be
-        asked again.
+        asked again. Raises Misconfigured or Unavailable where the group has put this member out
+        (`membership.refused`), or a topic is another one.
         """
         self._ask_again()
         found: dict[TopicPartition, list[Any]] = {}
@@ -140,17 +138,8 @@ class GroupSource:
         except NotYet:
             self._put_back(found)
             raise
-        if epoch != self._begun:
-            self._at = dict(self._starts)
-            if self._taking is not None:
-                self._go_back(epoch)
-                found = {}
-            if epoch == self._rebalances.epoch:  # else other partitions are on their way
-                self._begun = epoch
-        if self._anew:
-            found = {at: messages for at, messages in found.items() if at not in self._anew}
-            await self._begin_anew(epoch, written)
-        await self._identity.check(self._consumer)
+        found = await self._begin(epoch, written, found)
+        await self._beginnings.identity.check(self._consumer)
         positions = {at: messages[-1].offset + 1 for at, messages in found.items()}
         self._at.update(positions)
         if self._committed_only:
@@ -185,12 +174,33 @@ class GroupSource:
                 timeout_ms=FETCH_WAIT_MS, max_records=self._max_records
             )
         except NoOffsetForPartitionError as error:
-            await self._begin(error.args[0])
+            await self._beginnings.begin(self._consumer, error.args[0])
         except OffsetOutOfRangeError as error:
-            await self._skip_expired(error.args[0])
+            await self._beginnings.skip_expired(self._consumer, error.args[0])
         else:
             return found
         return {}
+
+    async def _begin(
+        self, epoch: int, written: Mapping[TopicPartition, Written], found: dict[TopicPartition, list[Any]]
+    ) -> dict[TopicPartition, list[Any]]:
+        """Begin with partitions that have just come; return what was found without what does not count then."""
+        if epoch != self._begun:
+            self._at = dict(self._beginnings.starts)
+            if self._beginnings.go_back(self._consumer, epoch):
+                found = {}
+            if epoch == self._rebalances.epoch:  # else other partitions are on their way
+                self._begun = epoch
+        if anew := self._beginnings.anew:
+            found = {at: messages for at, messages in found.items() if at not in anew}
+            await self._beginnings.begin_anew(self._consumer, epoch, written)
+        return found
+
+    def _note_beginning(self, at: TopicPartition, offset: int) -> None:
+        self._at[at] = offset
+
+    async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
+        return await self._beginnings.written(self._consumer, assigned)
 
     def _put_back(self, found: Mapping[TopicPartition, Sequence[Any]]) -> None:
         """Put back messages that may not be taken yet."""
@@ -212,7 +222,7 @@ class GroupSource:
         }
         marks |= {TopicPartition(*place): (start, fetched.beside(place, one)) for place, (start, one) in kept.items()}
         try:
-            await asyncio.wait_for(self._consumer.commit(marks), self._commit_timeout_s)
+            await asyncio.wait_for(self._consumer.commit(marks), self._outage_s)
         except (CommitFailedError, IllegalStateError):
             return False
         except KafkaError as error:
@@ -266,103 +276,3 @@ class GroupSource:
         if not self._rejoined and not self._consumer.assignment():
             self._rejoined = True
             self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - of the group's leader, this is heard
-
-    def _go_back(self, epoch: int) -> None:
-        """Begin at the offsets as they were after `taking`: the client may have asked for them before that."""
-        if epoch == self._rebalances.epoch:  # else other partitions are on their way
-            for at, offset in self._starts.items():
-                self._consumer.seek(at, offset)
-
-    async def _written(self, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
-        """Return what the group has left beside its offsets."""
-        partitions = list(assigned)
-        if self._taking is not None:
-            await self._taking([(at.topic, at.partition) for at in partitions])
-        self._starts, self._identity, self._anew = {}, Identity(), set()
-        if not partitions:
-            return {}
-        admin = AIOKafkaAdminClient(**self._broker.options())
-        try:
-            await admin.start()
-            await self._identity.learn(admin, {at.topic for at in partitions})
-            found = await admin.list_consumer_group_offsets(self._group, partitions=partitions)
-        finally:
-            await admin.close()
-        self._starts = {at: one.offset for at, one in found.items() if one.offset >= 0}
-        written = dict.fromkeys(found, Written(done=None))
-        written |= {
-            at: offsets.decode(offset, found[at].metadata, by_text=self._remembers)
-            for at, offset in self._starts.items()
-        }
-        self._anew = {at for at in self._starts if self._identity.is_another(at.topic, written[at].topic)}
-        written |= dict.fromkeys(self._anew, Written(done=None))
-        if self._remembers:
-            # Known before anything is taken: the first fetch may bring other partitions' messages alone.
-            for at, begins_at in (await self._consumer.beginning_offsets(partitions)).items():
-                if self._starts.get(at, begins_at) < begins_at:
-                    written[at] = replace(written[at], beginning_gone=True)
-        return {at: replace(one, topic=self._identity.of(at.topic)) for at, one in written.items()}
-
-    async def _begin(self, at: TopicPartition) -> None:
-        """Begin where the group has no offset: what has expired there by now, it never read."""
-        await self._rebalances.known(self._rebalances.epoch)
-        if at in self._starts:  # it had none when the client asked: a transaction has ended since
-            self._consumer.seek(at, self._starts[at])
-            return
-        await self._consumer.seek_to_beginning(at)
-        now_at = self._starts[at] = self._at[at] = await self._consumer.position(at)
-        self._lost(now_at)
-        await self._remember(at, now_at, Written(done=None, topic=self._identity.of(at.topic)))
-
-    async def _begin_anew(self, epoch: int, written: Mapping[TopicPartition, Written]) -> None:
-        """Begin at the beginnings of topics that are not those of which the group's offsets speak."""
-        if epoch != self._rebalances.epoch:  # other partitions are on their way
-            return
-        anew, self._anew = sorted(self._anew), set()
-        for topic in sorted({at.topic for at in anew}):
-            numbers = [at.partition for at in anew if at.topic == topic]
-            _LOG.error("made_anew", topic=topic, partitions=numbers, reason=MADE_ANEW)
-        with contextlib.suppress(IllegalStateError):  # they are on their way to somebody else, who finds it, too
-            for at in anew:
-                await self._consumer.seek_to_beginning(at)
-                now_at = self._at[at] = await self._consumer.position(at)
-                self._lost(now_at)
-                await self._remember(at, now_at, written[at])
-
-    async def _skip_expired(self, expired: dict[TopicPartition, int]) -> None:
-        """Go on at the oldest message there is: those before it expired unread, which nobody may miss.
-
-        Passes that began before it may be written, and can't be remembered again. Raises Unavailable, to begin anew,
-        where what a stage remembers is of another log.
-        """
-        await self._identity.check(self._consumer, now=True)
-        written = await self._rebalances.known(self._rebalances.epoch)
-        for at, offset in expired.items():
-            if at in self._anew:
-                continue
-            await self._consumer.seek_to_beginning(at)
-            now_at = self._at[at] = await self._consumer.position(at)
-            before = written.get(at, Written(done=offset))
-            # What is read again was written: it may expire.
-            unread = max(0, now_at - max(offset, before.done or 0))
-            _LOG.error("expired_unread", topic=at.topic, partition=at.partition, messages=unread)
-            self._lost(unread)
-            written[at] = _cut_off(before, offset, now_at)
-            await self._remember(at, now_at, written[at])
-            if self._remembers and now_at < offset:
-                raise Unavailable("a topic ends before what was read of it: it was made anew, or has lost messages")
-
-    async def _remember(self, at: TopicPartition, offset: int, before: Written) -> None:
-        """Commit where reading begins, so that a restart before the next batch does not count what is lost again."""
-        if self._taking is not None:
-            return  # whose offsets move in transactions must find them as it took them
-        with contextlib.suppress(CommitFailedError, IllegalStateError, TimeoutError):
-            commit = self._consumer.commit({at: (offset, offsets.encode(before))})
-            await asyncio.wait_for(commit, self._commit_timeout_s)
-
-
-def _cut_off(before: Written, offset: int, start: int) -> Written:
-    """Return what is known of a partition that was to be read from an offset, and begins at `start` by now."""
-    if before.done is None or start < offset:  # the log ends before the offset: it is another one
-        return Written(done=None, topic=before.topic)
-    return replace(before, done=max(before.done, start), beginning_gone=True)

@@ -171,8 +171,8 @@ class KafkaPublisher:
         """Halve the batches of a topic that takes no larger ones; return what is to be written again, in order.
 
         A record that was refused alone is too large for good. What stood behind a refused batch may be written before
-        it, until the size is found that the topic takes (its own, unless somebody has lowered it): that its key's order
-        holds is given up there, rather than a record.
+        it, until a size is found that the topic takes; that happens only where its `max.message.bytes` was set below
+        its file's. That its key's order holds is given up there, rather than a record.
         """
         again: list[int] = []
         most = self._batch_bytes.get(topic, BATCH_BYTES)
@@ -197,12 +197,12 @@ class KafkaPublisher:
         return sent
 
     async def _by_partition(
-        self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], fitting: Sequence[int]
+        self, producer: AIOKafkaProducer, topic: str, items: Sequence[Record], places: Sequence[int]
     ) -> dict[int, list[int]]:
         """Sort items by the partition of their key, as every Kafka client does (murmur2)."""
         partitions = len(await producer.partitions_for(topic))
         parts: defaultdict[int, list[int]] = defaultdict(list)
-        for at, partition in zip(fitting, partitions_of([items[at][0] for at in fitting], partitions), strict=True):
+        for at, partition in zip(places, partitions_of([items[at][0] for at in places], partitions), strict=True):
             parts[partition].append(at)
         return parts
 
@@ -241,13 +241,13 @@ class KafkaPublisher:
 def fitting(topic: str, items: Sequence[Record], results: list[PublishError | None]) -> list[int]:
     """Return the places of the items that the topic can take; the broker must not see one that it would refuse."""
     limit = min(topics.load(topic).max_message_bytes, BATCH_BYTES) - 512  # the batch's own header and the record's
-    fitting = []
+    found = []
     for at, (key, value) in enumerate(items):
         if len(key) + len(value) <= limit:
-            fitting.append(at)
+            found.append(at)
         else:
             results[at] = TooLarge("too large")
-    return fitting
+    return found
 
 
 def records(items: Sequence[T], key: Callable[[T], bytes]) -> list[Record]:

@@ -1,9 +1,9 @@
 """Which partition keys belong to, as every Kafka client says: the hash murmur2, with Kafka's seed.
 
 The client hashes one key in 2 µs, and this runs for every read that is written. Here all keys of one length are hashed
-at once: side by side in one long number, each in a lane of its own, wide enough for a product of two words. A test
-compares the two. That takes time with the square of a key's length, so long ones, which no plate and no camera of ours
-has, are left to the client.
+at once: side by side in one long number, each in a lane of its own, wide enough for a product of two words. Hashing
+together takes time with the square of the keys' length, so long ones, which no plate and no camera of ours has, are
+left to the client. A test compares both ways.
 """
 
 import struct
@@ -17,7 +17,7 @@ _FACTOR: Final = 0x5BD1E995
 _32_BITS: Final = 0xFFFFFFFF
 _WORD: Final = 4
 _LANE: Final = 8
-"""Lanes have a multiple of so many bytes: a product of two words of four."""
+"""A lane is a multiple of so many bytes, so that the product of two words fits."""
 
 _LONGEST: Final = 128
 """Bytes of the longest key that is hashed together with others: that takes half of the client's time. For keys of twice
@@ -44,13 +44,13 @@ def murmur2(keys: Sequence[bytes]) -> list[int]:
 def _of_length(size: int, keys: Sequence[bytes]) -> list[int]:
     """Return the hash of each key; all have `size` bytes."""
     if size <= _LONGEST:
-        return _side_by_side(size, keys)
+        return _together(size, keys)
     known = {key: of_client(key) & _32_BITS for key in {*keys}}
     return [known[key] for key in keys]
 
 
-def _side_by_side(size: int, keys: Sequence[bytes]) -> list[int]:
-    """The same; every operation is one on all lanes."""
+def _together(size: int, keys: Sequence[bytes]) -> list[int]:
+    """Return the hash of each key of `size` bytes; every operation works on all lanes at once."""
     lane = max(_LANE, -(-size // _LANE) * _LANE)
     zeros = bytes(lane - _WORD)
     ones = int.from_bytes((b"\x01\0\0\0" + zeros) * len(keys), "little")

@@ -29,7 +29,7 @@ CLIENT_TIMEOUT_S: Final = 2.0
 START_TIMEOUT_S: Final = 10.0
 """How long all connections together may take at the start, when nobody waits for an answer, and everything is cold.
 
-Each statement still has the limit of `SERVER_SETTINGS`. Whoever tells the process to end meanwhile waits for so long."""
+Each statement still has the limit of `SERVER_SETTINGS`. A process that is told to end meanwhile does so after them."""
 
 SERVER_SETTINGS: Final = {
     "application_name": "platetrail-search-read",

@@ -75,7 +75,7 @@ async def test_a_kill_between_write_and_commit_leaves_nothing_twice(flow: Flow, 
             assert producer._producer is not None
             producer._producer.commit_transaction = killed
 
-    stage._source._taking = take_and_die_later  # type: ignore[attr-defined]
+    stage._source._beginnings._taking = take_and_die_later  # type: ignore[attr-defined]
     async with tail(flow.kafka.bootstrap, topics.SIGHTINGS, committed_only=False) as everything:
         before = await stages.committed(flow.kafka.bootstrap, ENRICHER)
         with pytest.raises(asyncio.CancelledError):
