@@ -122,7 +122,9 @@ def _settings(folder: Path) -> dict[str, Any]:
     keys.make_pair(folder / "audit.key", folder / "audit.pub")
     keys.make_secret(folder / "lookup.key")
     keys.make_secret(folder / "cursor.key")
+    (folder / "owners.json").write_text("{}")
     return {
+        "owners_file": folder / "owners.json",
         "database_url": "postgresql://nobody@127.0.0.1:9/nothing",
         "token_public_key_file": token,
         "audit_public_key_file": folder / "audit.pub",
