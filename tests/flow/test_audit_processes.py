@@ -19,8 +19,10 @@ def environment(database: Database, folder: Path, role: str) -> dict[str, str]:
         keys.make_pair(folder / "audit.private.pem", folder / "audit.public.pem")
         keys.make_secret(folder / "lookup.key")
         issuer.make_pair(folder / "token.private.pem", folder / "token.public.pem")
+        (folder / "owners.json").write_text("{}")
     return {
         "PLATETRAIL_DATABASE_URL": database.url(role),
+        "PLATETRAIL_OWNERS_FILE": str(folder / "owners.json"),
         "PLATETRAIL_AUDIT_PUBLIC_KEY_FILE": str(folder / "audit.public.pem"),
         "PLATETRAIL_AUDIT_PRIVATE_KEY_FILE": str(folder / "audit.private.pem"),
         "PLATETRAIL_LOOKUP_KEY_FILE": str(folder / "lookup.key"),
