@@ -127,8 +127,6 @@ class Runner(ABC):
         if not fetched.positions and not fetched.idle_s:
             self._observer.empty(fetched.unanswered_s)
             self._observer.lag(fetched.lag)
-            if self._writing is not None and self._writing.done():
-                await self._written()
             return
         self._observer.fetched(len(fetched.messages))
         _LOG.debug("fetched", positions=_by_partition(fetched), records=len(fetched.messages))

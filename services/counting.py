@@ -5,8 +5,8 @@ The counts are at /metrics, and in a line of the log whenever they have changed.
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -26,9 +26,6 @@ from services.settings import Settings
 NAME: Final = "counting"
 LOOK_S: Final = 0.5
 
-WATCH_S: Final = 2.0
-"""How often it is asked whether the broker is still there."""
-
 
 async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Count until `stop` is set; serve and log the counts."""
@@ -45,7 +42,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with telling(counts.told, lambda: _tell(counts)), listening(settings, collected(counts), is_ready):
         await _until_there(settings.broker(), stop, settings.outage_limit_s)
-        counting = processors.run_agent(
+        await processors.run_agent(
             NAME,
             settings.broker(),
             topics.DEAD_LETTERS,
@@ -54,34 +51,9 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
             stop,
             instance=settings.instance,
             session_timeout_s=settings.session_timeout_s,
-            join_s=settings.outage_limit_s,
+            outage_s=settings.outage_limit_s,
             ready=ready,
         )
-        await _unless_gone(broker, settings.outage_limit_s, counting)
-
-
-async def _unless_gone(broker: BrokerProbe, limit_s: float, work: Coroutine[Any, Any, None]) -> None:
-    """Do work on a broker, which must not be gone for too long: Faust waits for good. Raises Unavailable then."""
-    working, watching = asyncio.create_task(work), asyncio.create_task(_gone(broker, limit_s))
-    try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        await (working if working.done() else watching)
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.wait({working, watching})
-        if not working.cancelled():
-            working.exception()  # of what was called off: why it was is what counts
-
-
-async def _gone(broker: BrokerProbe, limit_s: float) -> None:
-    """Return never; raise Unavailable when the broker has not answered for so long."""
-    heard_s = time.monotonic()
-    while time.monotonic() - heard_s <= limit_s:
-        await asyncio.sleep(WATCH_S)
-        if await broker.answers():
-            heard_s = time.monotonic()
-    raise Unavailable("the broker does not answer; what was not committed will be done again")
 
 
 async def _until_there(broker: Broker, stop: asyncio.Event, limit_s: float) -> None:

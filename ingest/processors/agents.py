@@ -1,6 +1,7 @@
 """Agents: events of low rate, taken one after another."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -11,12 +12,16 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from ingest.adapters.broker import Broker
 from ingest.adapters.membership import refused
 from ingest.adapters.partitions import Comings
+from ingest.adapters.probe import BrokerProbe
 from ingest.errors import IngestError, Misconfigured, Unavailable
 from ingest.processors.app import end, settings
 from ingest.processors.consumer import AgentApp
 
 LOOK_S: Final = 0.5
 """How often an agent's place in its group is looked at."""
+
+WATCH_S: Final = 2.0
+"""How often it is asked whether the broker is still there."""
 
 COMMIT_S: Final = 1.0
 """How often an agent's app commits: what a kill makes it do again is the events of so long."""
@@ -52,7 +57,7 @@ async def run_agent(
     *,
     instance: str,
     session_timeout_s: float = 30.0,
-    join_s: float = 120.0,
+    outage_s: float = 120.0,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Give every record of a topic to `take`, one after another, until `stop` is set; each at least once.
@@ -61,21 +66,22 @@ async def run_agent(
     either returned. If `set_aside` raises, too, this does, and whoever starts again is given the record again. The
     topic must exist. `ready` is called when the group has given this worker its partitions, of which there may be none.
 
-    Raises Unavailable if there is no broker at the start, if the group takes nobody in for `join_s`, if Faust gives up
-    by itself, if it can't commit within `LET_GO_S` at the end, which happens without a broker, or if it loses its place
-    in the group. Raises Misconfigured if another worker has the same `instance`, or the broker does not let this one
-    read. Signals are the caller's.
+    Raises Unavailable if there is no broker at the start, if it does not answer, or its group takes nobody in, for
+    `outage_s`, if Faust gives up by itself, if it can't commit within `LET_GO_S` at the end, which happens without a
+    broker, or if it loses its place in the group. Raises Misconfigured if another worker has the same `instance`, or if
+    the broker does not let this one read. Signals are the caller's.
     """
     broker = Broker.of(broker)
     app = AgentApp(**settings(name, broker), **_group(name, instance, session_timeout_s))
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     app.agent(app.topic(topic, schema=_Raw()), name=name)(_agent(take, set_aside, ended))
     started = asyncio.create_task(_joined(app, ready, ended))
+    probe = BrokerProbe(broker, topic)
     try:
-        await _first(started, ended, stop, _until_lost(app), limit_s=join_s)
+        await _first(started, ended, stop, _until_lost(app), _until_gone(probe, outage_s), limit_s=outage_s)
         if not (started.done() or stop.is_set()):
             raise Unavailable("the broker takes nobody into the group")
-        await _first(app.wait_until_stopped(), ended, stop, _until_lost(app))
+        await _first(app.wait_until_stopped(), ended, stop, _until_lost(app), _until_gone(probe, outage_s))
         if not stop.is_set():
             raise _crashed(app)
     except KafkaConnectionError as error:
@@ -120,6 +126,16 @@ async def _until_lost(app: AgentApp) -> None:
         if isinstance(error := app.lost(), KafkaError):
             raise refused(error)
         await asyncio.sleep(LOOK_S)
+
+
+async def _until_gone(probe: BrokerProbe, limit_s: float) -> None:
+    """Raise Unavailable once the broker has not answered for so long: Faust would wait for good."""
+    heard_s = time.monotonic()
+    while time.monotonic() - heard_s <= limit_s:
+        await asyncio.sleep(WATCH_S)
+        if await probe.answers():
+            heard_s = time.monotonic()
+    raise Unavailable("the broker does not answer; what was not committed will be done again")
 
 
 def _crashed(app: AgentApp) -> IngestError:

@@ -91,6 +91,14 @@ def _named(unusable: str, labels: str) -> str:
     return f"unusable/{values['reason']}" if unusable else f"{values['stage']}/{values['reason']}"
 
 
+def failure(worker: stages.Worker) -> tuple[str, str]:
+    """Return which error has ended a worker, and its reason; it must have failed, and have said so last."""
+    assert worker.returncode == 1
+    last = worker.lines()[-1]
+    assert last["event"] == "failed"
+    return last["error"].partition(" ")[0], last["reason"]
+
+
 def shows(worker: stages.Worker, wanted: dict[str, int]) -> Callable[[], Any]:
     async def probe() -> bool:
         assert worker.returncode is None, worker.output()
@@ -329,10 +337,7 @@ async def test_a_worker_that_is_put_out_of_its_group_ends_and_says_why(secured: 
         await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
     finally:
         worker.kill()
-    assert worker.returncode == 1
-    last = worker.lines()[-1]
-    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Misconfigured")
-    assert last["reason"] == "the broker lets this worker not read: GroupAuthorizationFailedError"
+    assert failure(worker) == ("Misconfigured", "the broker lets this worker not read: GroupAuthorizationFailedError")
 
 
 async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: Kafka) -> None:
@@ -343,10 +348,7 @@ async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: K
         await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
     finally:
         own_kafka.restart()
-    assert worker.returncode == 1
-    last = worker.lines()[-1]
-    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "Unavailable")
-    assert last["reason"] == "the broker does not answer; what was not committed will be done again"
+    assert failure(worker) == ("Unavailable", "the broker does not answer; what was not committed will be done again")
 
 
 async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounded(

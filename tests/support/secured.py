@@ -55,7 +55,7 @@ def let(secured: Secured, user: str, *rights: Right) -> Broker:
     """Make a user with these rights, or give it more; return the broker as it sees it."""
     word = secrets.token_urlsafe(16)
     client = _client(secured)
-    for future in client.create_acls([_binding(user, right) for right in rights]).values() if rights else ():
+    for future in client.create_acls([AclBinding(*_acl(user, right)) for right in rights]).values() if rights else ():
         future.result(30)
     kind = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
     upsertion = UserScramCredentialUpsertion(user, kind, word.encode())
@@ -66,10 +66,8 @@ def let(secured: Secured, user: str, *rights: Right) -> Broker:
 
 def take_back(secured: Secured, user: str, right: Right) -> None:
     """Take a right from a user that has it."""
-    of, name, may = right
-    one = AclBindingFilter(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
     client = _client(secured)  # its futures end with it
-    [future] = client.delete_acls([one]).values()
+    [future] = client.delete_acls([AclBindingFilter(*_acl(user, right))]).values()
     assert len(future.result(30)) == 1
 
 
@@ -79,9 +77,9 @@ def _client(secured: Secured) -> AdminClient:
     return AdminClient(options)
 
 
-def _binding(user: str, right: Right) -> AclBinding:
+def _acl(user: str, right: Right) -> tuple[Any, ...]:
     of, name, may = right
-    return AclBinding(of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW)
+    return of, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", may, AclPermissionType.ALLOW
 
 
 async def let_in(broker: Broker) -> Broker:
