@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -14,8 +15,6 @@ from tests.faults.counting import in_hand_after, look
 from tests.faults.load import Load
 from tests.faults.outages import nothing_is_committed
 from tests.faults.system import (
-    AT_WORK_S,
-    BACKLOG_S,
     GROUPS,
     OWNER,
     TRIES_S,
@@ -24,7 +23,9 @@ from tests.faults.system import (
     System,
     freeze,
     freeze_postgres,
+    met,
     met_in_hand,
+    own_word,
     resume,
     thaw,
 )
@@ -53,22 +54,15 @@ async def process(system: System, load: Load, name: str, rng: Random) -> int:
 async def _killed_with_something_in_hand(system: System, load: Load, name: str, rng: Random) -> int:
     """Freeze the process first: what it has fetched is its own word (its log), what is committed is the broker's."""
     one = system.processes[name]
-    end_s = time.monotonic() + TRIES_S
-    await asyncio.sleep(rng.uniform(0.05, 0.6))
-    while True:
-        freeze(one.worker.pid)
-        held = await in_hand(system, load, name)
-        if held > 0 or time.monotonic() > end_s:
-            break
-        # So that it has something to do when it goes on, and is met at it.
-        await asyncio.sleep(BACKLOG_S)
-        thaw(one.worker.pid)
-        await asyncio.sleep(rng.uniform(0, AT_WORK_S))
+    pid = one.worker.pid
+    hold = partial(in_hand, system, load, name)
+    said = await own_word(system, [name]) if name in GROUPS else None
+    held, _ = await met(rng, lambda: freeze(pid), hold, lambda _: thaw(pid), said)
     one.expected = True
     await asyncio.to_thread(one.worker.kill)
     assert one.worker.returncode == -signal.SIGKILL
     # Once more: a commit or an answer may have been on its way when it froze.
-    return min(held, await in_hand(system, load, name)) if name in GROUPS else held
+    return min(held, await hold()) if name in GROUPS else held
 
 
 async def _counting(system: System, load: Load, name: str, rng: Random) -> int:
@@ -119,10 +113,7 @@ async def in_hand(system: System, load: Load, name: str) -> int:
     if name == "relay":
         [row] = await system.ask("select count(*) from registry.outbox")
         return int(row["count"])
-    one = system.processes[name]
-    one.listen()
-    committed = await system.committed(name)
-    return sum(max(0, offset - committed.get(place, 0)) for place, offset in one.fetched.items())
+    return system.processes[name].in_hand(await system.committed(name))
 
 
 async def _maintain(system: System, rng: Random) -> int:
@@ -185,11 +176,8 @@ async def _dropped_once(system: System, due: list[str]) -> None:
 
 async def kafka(system: System, rng: Random, names: Sequence[str] = ("enricher", "indexer")) -> int:
     """Kill the broker and start it again; return how many records enricher and indexer had in hand."""
-
-    def hold() -> int:
-        return sum(system.processes[name].in_hand() for name in names)
-
-    held, _ = await met_in_hand(rng, lambda: freeze(system.kafka.pid), hold, lambda _: thaw(system.kafka.pid))
+    pid = system.kafka.pid
+    held, _ = await met_in_hand(system, names, rng, lambda: freeze(pid), lambda _: thaw(pid))
     await asyncio.to_thread(system.kafka.kill)
     system.broker_kills += 1
     await asyncio.sleep(rng.uniform(0.2, 1.5))
@@ -213,7 +201,7 @@ async def postgres(system: System, rng: Random) -> int:
 
     Raises AssertionError if the indexer commits offsets while there is none.
     """
-    held, _ = await met_in_hand(rng, lambda: freeze_postgres(system), system.processes["indexer"].in_hand, resume)
+    held, _ = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     await asyncio.to_thread(system.postgres.kill)
     await asyncio.sleep(0.5)  # a commit may be on its way whose write had ended
     await nothing_is_committed(system, rng.uniform(0.2, 1.0))

@@ -30,7 +30,7 @@ async def unreachable(system: System, rng: Random) -> int:
 
     Whoever is connected gets no answer, and whoever connects gets none either. Nothing is committed meanwhile.
     """
-    held, frozen = await met_in_hand(rng, lambda: freeze_postgres(system), system.processes["indexer"].in_hand, resume)
+    held, frozen = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     try:
         await asyncio.sleep(0.5)  # a commit may be on its way whose write had ended
         await nothing_is_committed(system, system.unreachable_s)
@@ -63,7 +63,7 @@ async def disk_full(system: System, rng: Random) -> int:
 
         try:
             await until_async(waits, "the indexer waits for room", 90)
-            held = indexer.in_hand()
+            held = indexer.in_hand(await system.committed("indexer"))
             await nothing_is_committed(system, rng.uniform(1.0, 3.0))
         finally:
             await asyncio.to_thread(empty)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -40,8 +40,11 @@ READY_S: Final = 120.0
 TRIES_S: Final = 30.0
 """How long a moment is looked for at which something is in hand; after that the fault comes all the same."""
 BACKLOG_S: Final = 0.4
+"""How long what had nothing in hand stays frozen, so that it has something to do when it goes on, and is met at it."""
 AT_WORK_S: Final = 0.08
-"""What had nothing in hand stays frozen for the one, and is frozen again within the other after it went on."""
+"""How soon after that, or after it says that it has something, it is frozen again, at the latest."""
+QUIET_S: Final = 3.0
+"""How long it may say nothing of the kind before it is frozen again all the same."""
 
 ORDER: Final = (
     "maintain", "relay", "gateway", "inbox", "enricher", "indexer", "matcher", "health", "deadletters", "counting",
@@ -112,10 +115,16 @@ class Running:
         for line in lines:
             self._heed(line)
 
-    def in_hand(self) -> int:
-        """Return how many records it has fetched and not committed, by its own word alone."""
+    def in_hand(self, done: Mapping[Place, int]) -> int:
+        """Return how many records it has fetched that neither it nor the broker (`done`) says are worked off.
+
+        What one that began anew reads once more, for the passes that were open, is not in hand.
+        """
         self.listen()
-        return sum(max(0, offset - self.committed.get(place, 0)) for place, offset in self.fetched.items())
+        said = self.committed
+        return sum(
+            max(0, offset - max(said.get(place, 0), done.get(place, 0))) for place, offset in self.fetched.items()
+        )
 
     def _heed(self, line: bytes) -> None:
         if b'"event"' not in line:
@@ -125,6 +134,7 @@ class Running:
         self.said[event] += 1
         if event == "assigned":
             self.assigned = len(said["partitions"])
+            self.fetched = {place: at for place, at in self.fetched.items() if place[1] in said["partitions"]}
         elif event in ("fetched", "committed"):
             known = self.fetched if event == "fetched" else self.committed
             for place, offset in said["positions"].items():
@@ -331,22 +341,53 @@ def resume(processes: Iterable[psutil.Process]) -> None:
 
 
 async def met_in_hand(
-    rng: Random, stop: Callable[[], T], in_hand: Callable[[], int], go_on: Callable[[T], None]
+    system: System, names: Sequence[str], rng: Random, stop: Callable[[], T], go_on: Callable[[T], None]
+) -> tuple[int, T]:
+    """Freeze something at a moment at which processes have something in hand, by their own word.
+
+    Returns how much, and what `stop` returned. What the broker says is worked off is asked before: it may be what
+    freezes. After `TRIES_S` it is left frozen all the same, with nothing in hand.
+    """
+    said = await own_word(system, names)
+
+    async def in_hand() -> int:
+        return said()
+
+    return await met(rng, stop, in_hand, go_on, said)
+
+
+async def own_word(system: System, names: Sequence[str]) -> Callable[[], int]:
+    """Return what tells how much processes have in hand, by what they log and what the broker says is done by now."""
+    done = {name: await system.committed(name) for name in names}
+    return lambda: sum(system.processes[name].in_hand(done[name]) for name in names)
+
+
+async def met(
+    rng: Random,
+    stop: Callable[[], T],
+    in_hand: Callable[[], Awaitable[int]],
+    go_on: Callable[[T], None],
+    said: Callable[[], int] | None = None,
 ) -> tuple[int, T]:
     """Freeze something at a moment at which there is something in hand; return how much, and what `stop` returned.
 
-    After `TRIES_S` it is left frozen all the same, with nothing in hand.
+    What was met with nothing goes on until it says (`said`) that it has something, and a little longer: one that began
+    anew must get through what it reads once more. After `TRIES_S` it is left frozen all the same, with nothing in hand.
     """
     end_s = time.monotonic() + TRIES_S
-    await asyncio.sleep(rng.uniform(0.1, 0.8))
+    await asyncio.sleep(rng.uniform(0.05, 0.8))
     while True:
         stopped = stop()
-        held = in_hand()
+        held = await in_hand()
         if held > 0 or time.monotonic() > end_s:
             return held, stopped
         await asyncio.sleep(BACKLOG_S)
         go_on(stopped)
-        await asyncio.sleep(rng.uniform(0, AT_WORK_S))
+        quiet_s = time.monotonic() + QUIET_S
+        while said is not None and not said() and time.monotonic() < quiet_s:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.001)
+        if said is None or rng.random() < 0.5:  # else at once: light work is soon done
+            await asyncio.sleep(rng.uniform(0, AT_WORK_S))
 
 
 async def _answers(url: str) -> bool:

@@ -45,7 +45,8 @@ async def frozen(system: System, rng: Random, kinds: Sequence[str] = KINDS) -> i
 
 async def _zombie(system: System, kind: str, rng: Random) -> int:
     one = system.processes[kind]
-    held, _ = await met_in_hand(rng, lambda: freeze(one.worker.pid), one.in_hand, lambda _: thaw(one.worker.pid))
+    pid = one.worker.pid
+    held, _ = await met_in_hand(system, [kind], rng, lambda: freeze(pid), lambda _: thaw(pid))
     try:
         await asyncio.sleep(SESSION_S)
         await _has_all(system, f"{kind}-2", kind)
