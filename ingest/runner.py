@@ -139,11 +139,12 @@ class Runner(ABC):
     async def _fetched(self) -> Fetched:
         async def attempt() -> Fetched:
             if self._writing is not None and self._writing.done():
-                await self._written()  # what has ended it is no less true while nothing can be fetched
-            return await self._unless_stopped(self._source.fetch())
+                # What has ended it is no less true while nothing can be fetched. It is never NotYet: a source's word.
+                await self._written()
+            with self._timed("fetch"):
+                return await self._unless_stopped(self._source.fetch())
 
-        with self._timed("fetch"):
-            return await self._through_outages(attempt, NotYet)
+        return await self._through_outages(attempt, NotYet)
 
     async def _started(self, part: Part) -> None:
         await self._unless_stopped(part.start())
@@ -230,15 +231,15 @@ class Runner(ABC):
                         self._observer.waiting(begun=True)
             except IngestError as error:
                 if not isinstance(error, Retry):  # it answers again, if not as was hoped: who asked may go on
-                    self._is_back(said)
+                    self._note_back(said)
                 raise
             else:
-                self._is_back(said)
+                self._note_back(said)
                 return result
             await self._sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(wait_s * 2, self._limits.longest_wait_s)
 
-    def _is_back(self, waited: bool) -> None:
+    def _note_back(self, waited: bool) -> None:
         if not waited:
             return
         self._waits -= 1

@@ -15,8 +15,7 @@ from prometheus_client.registry import Collector
 
 from ingest import processors
 from ingest.adapters.broker import Broker
-from ingest.adapters.probe import BrokerProbe
-from ingest.adapters.topics import partitions_of
+from ingest.adapters.probe import BrokerProbe, tells
 from ingest.counting import LetterCounts
 from ingest.errors import Misconfigured, Unavailable
 from schemas import metrics, topics
@@ -61,7 +60,7 @@ async def _until_there(broker: Broker, stop: asyncio.Event, limit_s: float) -> N
     deadline = time.monotonic() + limit_s
     while not stop.is_set():
         try:
-            await partitions_of(broker, topics.DEAD_LETTERS)
+            await tells(broker, topics.DEAD_LETTERS)  # soon, whatever comes of it: so is `stop` heard
         except (Misconfigured, Unavailable) as error:
             if time.monotonic() > deadline:
                 raise Unavailable(f"{error}: the relay makes the topics") from None

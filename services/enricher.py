@@ -30,7 +30,7 @@ def build(
 ) -> Stage[Detection, Sighting, Record]:
     """Return the stage, wired to Kafka; nothing is connected yet. Needs a running event loop.
 
-    Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
+    Raises what `owner_rules` raises.
     """
     rules = settings.owner_rules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.outage_limit_s)

@@ -50,8 +50,8 @@ MIN_PROXY_SECRET: Final = 32
 def build(settings: Settings) -> FastAPI:
     """Return the service. Nothing is connected until it starts.
 
-    Raises OSError, ValueError or msgspec.ValidationError if the owners' rules can't be read, Misconfigured if pictures
-    can't be stored.
+    Raises what `owner_rules` raises, OSError or ValueError of a file of the proxy's, Misconfigured if pictures can't be
+    stored.
     """
     rules = settings.owner_rules()
     publisher = KafkaPublisher(settings.broker(), timeout_s=settings.publish_timeout_s)

@@ -27,6 +27,7 @@ from ingest.runner import Limits
 from ingest.side_by_side import read_all
 from ingest.tally import Tallies
 from schemas import metrics, topics
+from schemas.owners import OwnerRules
 from services.observe import Families, Measures, at_entrance, listening, run_worker
 from services.settings import Settings, needed
 
@@ -84,12 +85,9 @@ def build(
     tallies: Tallies,
     shown: Shown,
     measures: Mapping[str, Measures],
+    rules: OwnerRules,
 ) -> list[Callable[[], Inbox]]:
-    """Return, for each network, what makes its inbox, wired to Kafka; nothing is connected yet.
-
-    Raises OSError or msgspec.ValidationError if the owners' rules cannot be read.
-    """
-    rules = settings.owner_rules()
+    """Return, for each network, what makes its inbox, wired to Kafka; nothing is connected yet."""
     receiver = Receiver(publisher, rules, future_limit_s=settings.future_limit_s, tallies=tallies)
 
     def inbox(network: str) -> Inbox:
@@ -123,7 +121,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     The end of one is the end of all, but where a network has written what nobody can read: then its own waits.
     """
     networks = needed(settings.networks, "networks")
-    await see_to(settings.broker(), [topics.inbox(network) for network in networks], settings.owner_rules())
+    rules = settings.owner_rules()
+    await see_to(settings.broker(), [topics.inbox(network) for network in networks], rules)
     measures = measures_of(networks)
     collected = measures[networks[0]].collected
     shown = Shown(measures, collected)
@@ -143,7 +142,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
         return all([await check() for check in (well, *working)])
 
     async with publisher, registry, reports, reporting, listening(settings, collected, ready):
-        inboxes = build(settings, registry, publisher, tallies, shown, measures)
+        inboxes = build(settings, registry, publisher, tallies, shown, measures, rules)
         joined = [one.assigned for one in measures.values()]
         await read_all(stop, inboxes, lookout, registry.following, joined, drain_s=settings.drain_s)
 

@@ -26,7 +26,7 @@ NAME: Final = "indexer"
 def build(settings: Settings, observer: Observer = UNOBSERVED) -> Stage[Sighting, Row, Row]:
     """Return the stage, wired to Kafka and PostgreSQL; nothing is connected yet. Needs a running event loop.
 
-    Raises Missing without a database, and OSError or msgspec.ValidationError if the owners' rules cannot be read.
+    Raises Missing without a database, and what `owner_rules` raises.
     """
     rules = settings.owner_rules()
 

@@ -140,7 +140,8 @@ class Settings(BaseSettings):
 
     # Enricher.
     enricher_transactions: bool = Field(
-        default=False, description="no double in `sightings` even after a crash; a quarter of the throughput at most"
+        default=False,
+        description="no double in `sightings` even after a crash; costs a quarter of the throughput at most",
     )
 
     # Passes, of enricher and search alike.

@@ -20,6 +20,7 @@ from ingest.adapters import membership
 from ingest.adapters.beginnings import Beginnings
 from ingest.adapters.broker import Broker
 from ingest.adapters.clock import FetchedClocks
+from ingest.adapters.coordinators import heed
 from ingest.adapters.ending import let_go
 from ingest.adapters.partitions import Idle, Rebalances
 from ingest.errors import NotYet, Unavailable, Unreadable
@@ -112,6 +113,7 @@ class GroupSource:
     async def start(self) -> None:
         """Join the group, and return once partitions were assigned. Raises Unavailable: no broker, or no topic yet."""
         consumer = AIOKafkaConsumer(**self._broker.options(), **self._options)
+        heed(consumer)
         consumer.subscribe(self._topics, listener=self._rebalances)
         self._consumer = consumer  # its listener asks it
         try:

@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from msgspec.structs import replace
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.coordinators import heed
 from ingest.adapters.partitions import Rebalances
 from ingest.adapters.topic_ids import Identity
 from ingest.errors import Unavailable
@@ -60,7 +61,11 @@ class Beginnings:
         self._outage_s = outage_s
 
     async def written(self, consumer: Any, assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
-        """Return what the group has left beside its offsets."""
+        """Learn where partitions that were just assigned begin, and return what the group has left beside its offsets.
+
+        `starts`, `identity` and `anew` are of these partitions from then on; `taking` is told of them first. Raises
+        KafkaError, and what `taking` raises.
+        """
         partitions = list(assigned)
         if self._taking is not None:
             await self._taking([(at.topic, at.partition) for at in partitions])
@@ -68,6 +73,7 @@ class Beginnings:
         if not partitions:
             return {}
         admin = AIOKafkaAdminClient(**self._broker.options())
+        heed(admin)
         try:
             await admin.start()
             await self.identity.learn(admin, {at.topic for at in partitions})
@@ -102,7 +108,10 @@ class Beginnings:
         return True
 
     async def begin(self, consumer: Any, at: TopicPartition) -> None:
-        """Begin where the group has no offset: what has expired there by now, it never read."""
+        """Begin where the group has no offset: what has expired there by now, it never read.
+
+        Raises NotYet or Misconfigured, as `Rebalances.known` does.
+        """
         await self._rebalances.known(self._rebalances.epoch)
         if at in self.starts:  # it had none when the client asked: a transaction has ended since
             consumer.seek(at, self.starts[at])
@@ -129,7 +138,8 @@ class Beginnings:
         """Go on at the oldest message there is: those before it expired unread, which nobody may miss.
 
         Passes that began before it may be written, and can't be remembered again. Raises Unavailable, to begin anew,
-        where what a stage remembers is of another log.
+        where what a stage remembers is of another log, or the topic another one; NotYet or Misconfigured, as
+        `Rebalances.known` does.
         """
         await self.identity.check(consumer, now=True)
         written = await self._rebalances.known(self._rebalances.epoch)

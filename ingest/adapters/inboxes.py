@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from ingest.adapters.broker import Broker
+from ingest.adapters.coordinators import heed, offsets_of
 from ingest.adapters.ending import let_go
 from ingest.alarm import Standing
 from ingest.errors import Unavailable
 from schemas import topics
 
 TIMEOUT_S: Final = 20.0
-RETRY_S: Final = 0.5
 
 
 def group(network: str) -> str:
@@ -38,6 +38,7 @@ class Inboxes:
     async def start(self) -> None:
         """Connect. Raises Unavailable."""
         self._admin = AIOKafkaAdminClient(**self._broker.options())
+        heed(self._admin)
         self._consumer = AIOKafkaConsumer(
             **self._broker.options(),
             group_id=None,
@@ -70,7 +71,7 @@ class Inboxes:
     async def _standing(self, network: str) -> Standing:
         parts = [TopicPartition(topics.inbox(network), number) for number in await self._partitions(network)]
         # Committed first: what is committed meanwhile makes the reader look slower than it is, never faster.
-        committed = await self._committed(network)
+        committed = {at: one.offset for at, one in (await offsets_of(self._admin, group(network))).items()}
         starts: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(parts)
         ends: Mapping[TopicPartition, int] = await self._consumer.end_offsets(parts)
         read = {part: max(committed.get(part, 0), starts[part]) for part in parts}
@@ -87,15 +88,6 @@ class Inboxes:
         if not described["partitions"]:
             raise Unavailable(f"there is no topic {topics.inbox(network)}")
         return sorted(part["partition"] for part in described["partitions"])
-
-    async def _committed(self, network: str) -> dict[TopicPartition, int]:
-        while True:
-            try:
-                found = await self._admin.list_consumer_group_offsets(group(network))
-            except GroupCoordinatorNotAvailableError:  # of a broker that had no group until now
-                await asyncio.sleep(RETRY_S)
-            else:
-                return {part: one.offset for part, one in found.items() if one.offset >= 0}
 
     async def _oldest(self, positions: Mapping[TopicPartition, int]) -> tuple[datetime | None, int]:
         """Return when the oldest of the records at these positions was appended, and how many of them can't be read.

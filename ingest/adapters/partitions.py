@@ -59,6 +59,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._ask = written
         self._assigned: list[TopicPartition] = []
         self._learnt: asyncio.Future[dict[TopicPartition, Written] | Exception] = asyncio.Future()
+        self._asking = asyncio.Lock()
         self._comings = Comings()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -98,12 +99,15 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _learn(self) -> None:
         learnt = self._learnt
-        try:
-            answer: dict[TopicPartition, Written] | Exception = await self._ask(self._assigned)
-        except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
-            answer = error
-        if not learnt.done():
-            learnt.set_result(answer)
+        async with self._asking:  # who still asks about those of before must not have the last word
+            if learnt.done():
+                return
+            try:
+                answer: dict[TopicPartition, Written] | Exception = await self._ask(self._assigned)
+            except Exception as error:  # noqa: BLE001 - the client would swallow it: `known` raises it
+                answer = error
+            if not learnt.done():
+                learnt.set_result(answer)
 
 
 class Idle:

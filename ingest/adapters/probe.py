@@ -38,6 +38,17 @@ class Probe(ABC):
     async def _ask(self) -> bool: ...
 
 
+async def tells(broker: Broker, topic: str) -> None:
+    """Return once a broker has told of a topic. Raises Misconfigured, or Unavailable, in two seconds at the latest."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await partitions_of(broker, topic)
+    except TimeoutError as error:
+        raise broker.unreachable(error) from None
+    except OSError as error:  # a file is being replaced
+        raise Unavailable(f"the broker's CA file can't be used: {error.strerror or type(error).__name__}") from None
+
+
 class BrokerProbe(Probe):
     """Asks a broker for a topic, over a connection that is made for each question."""
 
@@ -49,10 +60,10 @@ class BrokerProbe(Probe):
 
     async def _ask(self) -> bool:
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return bool(await partitions_of(self._broker, self._topic))
-        except (Misconfigured, Unavailable, TimeoutError):
+            await tells(self._broker, self._topic)
+        except (Misconfigured, Unavailable):
             return False
+        return True
 
 
 class DatabaseProbe(Probe):

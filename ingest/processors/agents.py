@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from ingest.adapters.broker import Broker
 from ingest.adapters.membership import refused
 from ingest.adapters.partitions import Comings
-from ingest.adapters.probe import BrokerProbe
+from ingest.adapters.probe import tells
 from ingest.errors import IngestError, Misconfigured, Unavailable
-from ingest.processors.app import end, settings
+from ingest.processors.app import app_settings, end_app, first
 from ingest.processors.consumer import AgentApp
 
 LOOK_S: Final = 0.5
@@ -72,26 +72,25 @@ async def run_agent(
     the broker does not let this one read. Signals are the caller's.
     """
     broker = Broker.of(broker)
-    app = AgentApp(**settings(name, broker), **_group(name, instance, session_timeout_s))
+    app = AgentApp(**app_settings(name, broker), **_group(name, instance, session_timeout_s))
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     app.agent(app.topic(topic, schema=_Raw()), name=name)(_agent(take, set_aside, ended))
     started = asyncio.create_task(_joined(app, ready, ended))
-    probe = BrokerProbe(broker, topic)
     try:
-        await _first(started, ended, stop, _until_lost(app), _until_gone(probe, outage_s), limit_s=outage_s)
+        await first(started, ended, stop, _until_put_out(app), limit_s=outage_s)
         if not (started.done() or stop.is_set()):
+            await tells(broker, topic)
             raise Unavailable("the broker takes nobody into the group")
-        await _first(app.wait_until_stopped(), ended, stop, _until_lost(app), _until_gone(probe, outage_s))
+        gone = _until_gone(broker, topic, outage_s)
+        await first(app.wait_until_stopped(), ended, stop, _until_put_out(app), gone)
         if not stop.is_set():
             raise _crashed(app)
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
-        started.cancel()
-        await asyncio.wait({started})
         # An event that could not be done will not be done by waiting for it either.
         app.conf.stream_wait_empty = not ended.done()
-        stopping = await end(app)
+        stopping = await end_app(app, started)
     if not stopping.done():
         raise Unavailable("the broker did not answer at the end; what was not committed will be done again")
     if (failure := stopping.exception()) is not None:
@@ -120,22 +119,26 @@ async def _joined(app: AgentApp, ready: Callable[[], None], ended: asyncio.Futur
     await joined.wait()
 
 
-async def _until_lost(app: AgentApp) -> None:
+async def _until_put_out(app: AgentApp) -> None:
     """Raise once the app has lost its place in its group: Misconfigured or Unavailable."""
     while True:
-        if isinstance(error := app.lost(), KafkaError):
-            raise refused(error)
+        if (error := app.put_out_by()) is not None:
+            raise refused(error) if isinstance(error, KafkaError) else error
         await asyncio.sleep(LOOK_S)
 
 
-async def _until_gone(probe: BrokerProbe, limit_s: float) -> None:
-    """Raise Unavailable once the broker has not answered for so long: Faust would wait for good."""
+async def _until_gone(broker: Broker, topic: str, limit_s: float) -> None:
+    """Raise once the broker has not told of the topic for so long, and why: Faust would wait for good."""
     heard_s = time.monotonic()
-    while time.monotonic() - heard_s <= limit_s:
+    while True:
         await asyncio.sleep(WATCH_S)
-        if await probe.answers():
+        try:
+            await tells(broker, topic)
+        except (Misconfigured, Unavailable) as error:
+            if time.monotonic() - heard_s > limit_s:
+                raise type(error)(f"{error}; what was not committed will be done again") from None
+        else:
             heard_s = time.monotonic()
-    raise Unavailable("the broker does not answer; what was not committed will be done again")
 
 
 def _crashed(app: AgentApp) -> IngestError:
@@ -167,19 +170,6 @@ async def _given(value: Event, take: Take, set_aside: SetAside) -> None:
         await take(value)
     except Exception as error:  # noqa: BLE001 - one event must not stop all others
         await set_aside(value, error)
-
-
-async def _first(*awaited: Any, limit_s: float | None = None) -> None:
-    """Return once one of these has happened, or the time is up. Raises what the one that happened raised."""
-    tasks = [asyncio.ensure_future(one.wait() if isinstance(one, asyncio.Event) else one) for one in awaited]
-    try:
-        done, _ = await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task, one in zip(tasks, awaited, strict=True):
-            if task is not one:
-                task.cancel()
-    for task in done:
-        task.result()
 
 
 def _group(name: str, instance: str, session_timeout_s: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What every Faust app of ours is: without a web server or tables, and with an end that comes."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import faust
@@ -21,8 +22,29 @@ class App(faust.App):
         """Make none: there are no tables."""
 
 
-async def end(app: faust.App) -> "asyncio.Task[None]":
-    """Stop an app, and return its end. Its own stop takes no cancellation: it is left behind if it takes too long."""
+async def first(*awaited: Awaitable[Any] | asyncio.Event, limit_s: float | None = None) -> None:
+    """Return once one of these has happened, or the time is up. Raises what the one that happened raised.
+
+    Tasks and futures are left as they are; what else is waited for is called off.
+    """
+    tasks = [asyncio.ensure_future(one.wait() if isinstance(one, asyncio.Event) else one) for one in awaited]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task, one in zip(tasks, awaited, strict=True):
+            if task is not one:
+                task.cancel()
+    for task in done:
+        task.result()
+
+
+async def end_app(app: faust.App, starting: "asyncio.Task[None]") -> "asyncio.Task[None]":
+    """Call off what may still be starting an app, stop the app, and return its end.
+
+    Its own stop takes no cancellation: it is left behind if it takes too long.
+    """
+    starting.cancel()
+    await asyncio.wait({starting}, timeout=LET_GO_S)
     stopping = asyncio.create_task(app.stop())
     await asyncio.wait({stopping}, timeout=LET_GO_S)
     if not stopping.done():
@@ -31,7 +53,7 @@ async def end(app: faust.App) -> "asyncio.Task[None]":
     return stopping
 
 
-def settings(name: str, broker: Broker) -> dict[str, Any]:
+def app_settings(name: str, broker: Broker) -> dict[str, Any]:
     """Return what an app is made with."""
     return {
         "id": f"platetrail-{name}",

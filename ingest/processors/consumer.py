@@ -7,18 +7,23 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
+from ingest.adapters.coordinators import heed
 from ingest.processors.app import App
 
 
 class _Reading(AIOKafkaConsumerThread):
-    """A consumer that is given what is committed alone: Faust has no setting for it beside its own transactions."""
+    """A consumer that is given what is committed alone: Faust has no setting for it beside its own transactions.
+
+    It begins at its group's offsets, and nowhere else, however soon after its broker's start it asks for them.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        heed(consumer)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - before it is started: there is no other way in
         return consumer
 
-    def lost(self) -> BaseException | None:
+    def put_out_by(self) -> BaseException | None:
         """Return what has put this member out of its group, or None while it is in it, or on its way.
 
         The client keeps that for whoever asks it for records; Faust asks its fetcher, past it, and would wait for good.
@@ -73,7 +78,7 @@ class AgentApp(App):
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
 
-    def lost(self) -> BaseException | None:
+    def put_out_by(self) -> BaseException | None:
         """Return what has put this app out of its group, or None while it is in it, or on its way."""
         thread = getattr(self._consumer, "_thread", None)  # the property would make one
-        return thread.lost() if isinstance(thread, _Reading) else None
+        return thread.put_out_by() if isinstance(thread, _Reading) else None

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import faust
 from aiokafka.errors import KafkaConnectionError
 
 from ingest.adapters.broker import Broker
 from ingest.errors import Unavailable
-from ingest.processors.app import App, end, settings
+from ingest.processors.app import App, app_settings, end_app, first
+
+LAST_S: Final = 1.0
+"""How long a start may go on when the worker was told to end: without a broker it might for minutes."""
 
 
 class _StageApp(App):
@@ -36,15 +39,19 @@ async def run(
     """
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     broker = Broker.of(broker)
-    app = _StageApp(**settings(name, broker))
+    app = _StageApp(**app_settings(name, broker))
     app.service(_service(work, stop, ended))
+    starting = asyncio.create_task(app.start())
     try:
-        await app.start()
-        await _until(ended, stop, drain_s)
+        await first(starting, stop)
+        await asyncio.wait({starting}, timeout=LAST_S)
+        if starting.done():  # else it was told to end, and there is no broker, nor anything at hand
+            starting.result()
+            await _until(ended, stop, drain_s)
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
-        stopping = await end(app)
+        stopping = await end_app(app, starting)
         if stopping.done():
             stopping.result()
 
@@ -69,14 +76,8 @@ def _service(work: Callable[[asyncio.Event], Awaitable[None]], stop: asyncio.Eve
 
 
 async def _until(ended: asyncio.Future[None], stop: asyncio.Event, drain_s: float) -> None:
-    stopping = asyncio.create_task(stop.wait())
-    waited_for: set[asyncio.Future[Any]] = {ended, stopping}
-    try:
-        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            await asyncio.wait({ended}, timeout=drain_s)
-    finally:
-        stopping.cancel()
+    await first(ended, stop)
+    await asyncio.wait({ended}, timeout=drain_s)
     if not ended.done():
         raise Unavailable(f"the batches at hand could not be finished in {drain_s:g} s; they will be done again")
     ended.result()

@@ -39,24 +39,29 @@ def _upgrade(connection: Connection, revision: str) -> None:
     command.upgrade(config, revision)
 
 
-def unfit(url: str) -> str | None:
-    """Say what is wrong with a URL for `upgrade`, without a word of it; None if nothing is."""
+class WrongRole(Exception):
+    """The database takes whoever would migrate it for another role: what that one makes would be another's."""
+
+
+def is_url(url: str) -> bool:
+    """Tell whether a text is a PostgreSQL URL that `upgrade` can take."""
     try:
-        user = make_url(url).username
+        return make_url(url).drivername == "postgresql"
     except (ArgumentError, ValueError):  # ValueError: of a port that is no number
-        return f"is no URL: postgresql://{MIGRATE}:<password>@<host>/<database>"
-    # What another role makes would be another's: services are let in by this one.
-    return None if user in (None, MIGRATE) else f"is not of the role {MIGRATE}"
+        return False
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database at a PostgreSQL URL of the migrating role to a revision, in one transaction.
 
-    Raises what asyncpg and SQLAlchemy raise; nothing is changed then.
+    Raises WrongRole, and what asyncpg and SQLAlchemy raise; nothing is changed then.
     """
     engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1), poolclass=pool.NullPool)
     try:
         async with engine.begin() as connection:
+            # Asked of the server: a URL need not name its user, or may name two.
+            if (await connection.execute(text("select current_user"))).scalar_one() != MIGRATE:
+                raise WrongRole
             await connection.execute(text(f"create schema if not exists {HISTORY_SCHEMA}"))
             await connection.run_sync(_upgrade, revision)
     finally:

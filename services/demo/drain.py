@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 
+from ingest.adapters.coordinators import heed, offsets_of
 from schemas import offsets
 
 POLL_S: Final = 0.2
@@ -27,6 +28,7 @@ async def drained(
     """
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    heed(admin)
     await consumer.start()
     await admin.start()
     try:
@@ -63,7 +65,7 @@ async def _wait(
     loop = asyncio.get_running_loop()
     give_up = loop.time() + limit_s
     while True:
-        committed = await admin.list_consumer_group_offsets(group)
+        committed = await offsets_of(admin, group)
         done = sum(min(_written(committed[at]), end) for at, end in ends.items() if at in committed)
         if done == total:
             return total
@@ -76,7 +78,7 @@ async def _wait(
 
 
 def _written(committed: OffsetAndMetadata) -> int:
-    return max(offsets.done(committed.offset, committed.metadata), 0)
+    return offsets.done(committed.offset, committed.metadata)
 
 
 async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:

@@ -130,7 +130,7 @@ async def _serve(config: uvicorn.Config, service: str, app: Starlette, unix: soc
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
     log = structlog.get_logger()
-    # None if it was told to end while its parts began: they are closed by then.
+    # There are no sockets if it was told to end while its parts began: they are closed by then.
     if server.started and (sockets := server.servers[0].sockets):
         collect_seldom()
         log.info("ready", service=service, port=sockets[0].getsockname()[1])

@@ -75,7 +75,8 @@ async def listening(
     try:
         listener = socket.create_server((settings.listen_host, settings.listen_port), family=family)
     except OSError as error:
-        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {error.strerror}") from None
+        why = error.strerror or type(error).__name__
+        raise CannotListen(f"PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: {why}") from None
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         app,

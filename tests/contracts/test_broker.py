@@ -63,8 +63,7 @@ def test_a_worker_with_a_wrong_password_ends_and_says_what_it_may_mean(secured: 
     wrong = dataclasses.replace(secured.admin, password="planted-password")
     worker = Worker("enricher", Settings(**settings_of(wrong, tmp_path)), tmp_path)
     until(lambda: worker.returncode is not None, "it has ended")
-    assert worker.returncode == 1
-    assert "a wrong user or password looks the same" in worker.lines()[-1]["reason"]
+    assert "a wrong user or password looks the same" in worker.failure()[1]
     assert "planted-password" not in worker.output()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from services.demo.process import ChildError
 from tests.faults.counting import in_hand_after, look
 from tests.faults.load import Load
-from tests.faults.outages import nothing_is_committed
+from tests.faults.outages import COMMITTED_S, nothing_is_committed
 from tests.faults.system import (
     GROUPS,
     OWNER,
@@ -177,7 +177,7 @@ async def _dropped_once(system: System, due: list[str]) -> None:
 async def kafka(system: System, rng: Random, names: Sequence[str] = ("enricher", "indexer")) -> int:
     """Kill the broker and start it again; return how many records enricher and indexer had in hand."""
     pid = system.kafka.pid
-    held, _ = await met_in_hand(system, names, rng, lambda: freeze(pid), lambda _: thaw(pid))
+    held, _ = await met_in_hand(system, names, rng, lambda: freeze(pid), lambda _: thaw(pid), broker=False)
     await asyncio.to_thread(system.kafka.kill)
     system.broker_kills += 1
     await asyncio.sleep(rng.uniform(0.2, 1.5))
@@ -203,7 +203,8 @@ async def postgres(system: System, rng: Random) -> int:
     """
     held, _ = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     await asyncio.to_thread(system.postgres.kill)
-    await asyncio.sleep(0.5)  # a commit may be on its way whose write had ended
+    await asyncio.sleep(COMMITTED_S)
+    held = min(held, (await own_word(system, ["indexer"]))())
     await nothing_is_committed(system, rng.uniform(0.2, 1.0))
     await asyncio.to_thread(system.postgres.restart)
     return held

@@ -13,11 +13,14 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.faults.system import System, freeze_postgres, met_in_hand, resume
+from tests.faults.system import System, freeze_postgres, met_in_hand, own_word, resume
 from tests.support.wait import until_async
 
 SPARE_BYTES: Final = 48 * 1024 * 1024
 """What the small disk holds beyond the day that is moved to it, before it is filled."""
+
+COMMITTED_S: Final = 0.5
+"""When the database goes, a commit may be on its way whose write had ended: by then it has come."""
 
 REFUSE: Final = """
 create or replace function public.refuse() returns trigger language plpgsql as
@@ -32,7 +35,8 @@ async def unreachable(system: System, rng: Random) -> int:
     """
     held, frozen = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     try:
-        await asyncio.sleep(0.5)  # a commit may be on its way whose write had ended
+        await asyncio.sleep(COMMITTED_S)
+        held = min(held, (await own_word(system, ["indexer"]))())
         await nothing_is_committed(system, system.unreachable_s)
     finally:
         resume(frozen)
@@ -63,7 +67,7 @@ async def disk_full(system: System, rng: Random) -> int:
 
         try:
             await until_async(waits, "the indexer waits for room", 90)
-            held = indexer.in_hand(await system.committed("indexer"))
+            held = (await own_word(system, ["indexer"]))()
             await nothing_is_committed(system, rng.uniform(1.0, 3.0))
         finally:
             await asyncio.to_thread(empty)

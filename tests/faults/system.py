@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import psutil
 
+from ingest.adapters.coordinators import offsets_of
 from schemas import offsets, topics
 from schemas.owners import Grant, OwnerRules
 from services.demo import kafka as kafka_starter
@@ -134,7 +135,7 @@ class Running:
         self.said[event] += 1
         if event == "assigned":
             self.assigned = len(said["partitions"])
-            self.fetched = {place: at for place, at in self.fetched.items() if place[1] in said["partitions"]}
+            self.fetched.clear()  # what it had of them is thrown away, and fetched again
         elif event in ("fetched", "committed"):
             known = self.fetched if event == "fetched" else self.committed
             for place, offset in said["positions"].items():
@@ -218,11 +219,11 @@ class System:
     async def committed(self, kind: str) -> dict[Place, int]:
         """Return up to where a kind of process has worked everything off, by the broker's word."""
         async with admin(self.kafka.bootstrap) as client:
-            found = await client.list_consumer_group_offsets(GROUPS[kind])
+            found = await offsets_of(client, GROUPS[kind])
         return {
             (at.topic, at.partition): offsets.done(one.offset, one.metadata)
             for at, one in found.items()
-            if at.topic in READS_OF[kind] and one.offset >= 0
+            if at.topic in READS_OF[kind]
         }
 
     async def _until_told(self, kind: str) -> dict[Place, int]:
@@ -341,17 +342,24 @@ def resume(processes: Iterable[psutil.Process]) -> None:
 
 
 async def met_in_hand(
-    system: System, names: Sequence[str], rng: Random, stop: Callable[[], T], go_on: Callable[[T], None]
+    system: System,
+    names: Sequence[str],
+    rng: Random,
+    stop: Callable[[], T],
+    go_on: Callable[[T], None],
+    *,
+    broker: bool = True,
 ) -> tuple[int, T]:
-    """Freeze something at a moment at which processes have something in hand, by their own word.
+    """Freeze something while processes have something in hand; return how much, and what `stop` returned.
 
-    Returns how much, and what `stop` returned. What the broker says is worked off is asked before: it may be what
-    freezes. After `TRIES_S` it is left frozen all the same, with nothing in hand.
+    How much is their own word, and the broker's on what is worked off; where the broker is what freezes, it is the
+    broker's of before. After `TRIES_S` it is left frozen all the same, with nothing in hand.
     """
     said = await own_word(system, names)
 
     async def in_hand() -> int:
-        return said()
+        held = said()
+        return min(held, (await own_word(system, names))()) if held and broker else held
 
     return await met(rng, stop, in_hand, go_on, said)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import make_url
 
 from schemas.migrations import roles
 from services.demo import postgres as postgres_starter
@@ -21,6 +22,7 @@ from services.demo.postgres import Postgres
 from services.demo.question import choose
 from services.simulate.truth import read_truth
 from services.simulate.world import ASKING, build
+from tests.support.database import Database
 from tests.support.demo import DemoRun
 from tests.support.wait import until
 
@@ -376,6 +378,23 @@ async def test_a_database_is_made_and_migrated(postgres: Postgres, tmp_path: Pat
     refused = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url.replace("@", "x@"))
     assert refused.returncode == 3
     assert refused.stderr.endswith("nothing was migrated: the server refuses this user or password (28P01)\n")
+
+
+async def test_a_database_is_migrated_by_its_own_role_alone(
+    fresh_database: Callable[..., Database], tmp_path: Path
+) -> None:
+    """What another role makes would be another's. A URL may name two users, or none: the server says who it is."""
+    database = fresh_database(migrated=False)
+    superuser = database.superuser_url
+    word = make_url(superuser).password or ""
+    platetrail = command(tmp_path, {})
+    for url in (superuser, f"{database.url(roles.MIGRATE)}?user=postgres&password={word}"):
+        refused = platetrail("db", "migrate", PLATETRAIL_DATABASE_URL=url)
+        assert refused.returncode == 2
+        assert refused.stderr == "platetrail: PLATETRAIL_DATABASE_URL is not of the role platetrail_migrate\n"
+    connection = await asyncpg.connect(superuser)
+    assert await connection.fetchval("select to_regnamespace('registry_history')") is None, "nothing was made"
+    await connection.close()
 
 
 async def test_a_database_that_is_not_made_leaves_roles_and_files_as_they_were(

@@ -35,6 +35,7 @@ from tests.support.wait import until, until_async
 PLATE: Final = "CNT0042"
 GROUP: Final = "platetrail-counting"
 IN_GROUP: Final[Right] = (ResourceType.GROUP, GROUP, AclOperation.READ)
+OF_LETTERS: Final[Right] = (ResourceType.TOPIC, topics.DEAD_LETTERS, AclOperation.READ)
 BACK_S: Final = 4 * 5.0
 """Back at work within five seconds is the promise."""
 
@@ -89,14 +90,6 @@ async def counts(worker: stages.Worker) -> dict[str, int]:
 def _named(unusable: str, labels: str) -> str:
     values = dict(re.findall(r'(\w+)="(\w+)"', labels))
     return f"unusable/{values['reason']}" if unusable else f"{values['stage']}/{values['reason']}"
-
-
-def failure(worker: stages.Worker) -> tuple[str, str]:
-    """Return which error has ended a worker, and its reason; it must have failed, and have said so last."""
-    assert worker.returncode == 1
-    last = worker.lines()[-1]
-    assert last["event"] == "failed"
-    return last["error"].partition(" ")[0], last["reason"]
 
 
 def shows(worker: stages.Worker, wanted: dict[str, int]) -> Callable[[], Any]:
@@ -321,23 +314,42 @@ async def test_without_a_broker_it_says_so(tmp_path: Path) -> None:
         until(lambda: worker.returncode is not None, "it has ended")
     finally:
         worker.kill()
-    assert worker.returncode == 1
-    assert worker.lines()[-1]["error"].startswith("Unavailable")
+    assert worker.failure() == (
+        "Unavailable",
+        "no broker at 127.0.0.1:9: KafkaConnectionError: the relay makes the topics",
+    )
 
 
-async def test_a_worker_that_is_put_out_of_its_group_ends_and_says_why(secured: Secured, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("right", "refused"), [(IN_GROUP, "GroupAuthorizationFailedError"), (OF_LETTERS, "TopicAuthorizationFailedError")]
+)
+async def test_a_worker_that_may_no_longer_read_ends_and_says_why(
+    secured: Secured, tmp_path: Path, right: Right, refused: str
+) -> None:
     """With nothing to read or to commit, it would wait for good, ready."""
     await ensure_topics(secured.admin)
-    read = (ResourceType.TOPIC, topics.DEAD_LETTERS, AclOperation.READ)
-    broker = await let_in(await asyncio.to_thread(let, secured, "counting", read, IN_GROUP))
-    worker = stages.Worker("counting", Settings(**settings_of(broker, tmp_path), session_timeout_s=6.0), tmp_path)
+    broker = await let_in(await asyncio.to_thread(let, secured, "counting", OF_LETTERS, IN_GROUP))
+    settings = Settings(**settings_of(broker, tmp_path), session_timeout_s=6.0)
+    worker = stages.Worker("counting", settings, tmp_path)
     try:
         await asyncio.to_thread(worker.wait_until_ready)
-        await asyncio.to_thread(take_back, secured, "counting", IN_GROUP)
+        await asyncio.to_thread(take_back, secured, "counting", right)
         await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
     finally:
         worker.kill()
-    assert failure(worker) == ("Misconfigured", "the broker lets this worker not read: GroupAuthorizationFailedError")
+    assert worker.failure() == ("Misconfigured", f"the broker lets this worker not read: {refused}")
+
+
+async def test_a_topic_that_stays_away_ends_it(counting: Counting) -> None:
+    worker = counting.start(session_timeout_s=6.0, outage_limit_s=5.0)
+    await asyncio.to_thread(worker.wait_until_ready)
+    await delete(counting.kafka.bootstrap, topics.DEAD_LETTERS)
+    try:
+        await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
+    finally:
+        await make_topics(counting.kafka.bootstrap)
+    why = f"there is no topic {topics.DEAD_LETTERS}; what was not committed will be done again"
+    assert worker.failure() == ("Misconfigured", why)
 
 
 async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: Kafka) -> None:
@@ -348,7 +360,10 @@ async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: K
         await asyncio.to_thread(until, lambda: worker.returncode is not None, "it has ended")
     finally:
         own_kafka.restart()
-    assert failure(worker) == ("Unavailable", "the broker does not answer; what was not committed will be done again")
+    error, why = worker.failure()
+    assert error == "Unavailable"
+    assert why.startswith(f"no broker at {own_kafka.bootstrap}: ")
+    assert why.endswith("; what was not committed will be done again")
 
 
 async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounded(

@@ -1,12 +1,13 @@
 """Who asks a worker's own listener cannot keep the worker from ending, nor take its open files."""
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 
 import pytest
 
 from services.observe import Measures, listening
-from services.observe.listener import MOST
+from services.observe.listener import MOST, CannotListen
 from services.settings import Settings
 from tests.support.wait import until_async
 
@@ -75,6 +76,16 @@ async def test_a_worker_ends_while_it_is_asked_whether_it_works() -> None:
     async with asyncio.timeout(ENDS_S):
         await served.aclose()
     writer.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "not-a-host.invalid"])
+async def test_one_that_cannot_listen_says_which_settings_and_why(host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = Settings(listen_host=host, listen_port=other.getsockname()[1])
+        with pytest.raises(CannotListen, match=r"^PLATETRAIL_LISTEN_HOST, PLATETRAIL_LISTEN_PORT: [A-Z][\w ]+") as said:
+            async with listening(settings, Measures("a").collected, ready):
+                pass
+    assert "None" not in str(said.value)
 
 
 async def test_a_listener_takes_few_connections_and_serves_again_when_they_are_gone() -> None:

@@ -50,10 +50,9 @@ async def test_an_enricher_that_has_not_seen_that_its_topic_was_made_anew_misses
         first.kill()
         if second is not None:
             second.stop()
-    assert first.returncode == 1
-    last = first.lines()[-1]
-    assert (last["event"], last["error"].partition(" ")[0]) == ("failed", "MadeAnew")
-    assert "detections was deleted and made anew" in last["reason"]
+    error, why = first.failure()
+    assert error == "MadeAnew"
+    assert "detections was deleted and made anew" in why
     # Nothing, where the broker has forgotten the group's offsets with the topic by then.
     assert [line["topic"] for line in second.said("made_anew")] in ([topics.DETECTIONS], [])
 

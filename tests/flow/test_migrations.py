@@ -81,6 +81,21 @@ async def test_no_plate_is_in_the_planners_statistics_from_a_migration_on(unmigr
     await superuser.close()
 
 
+async def test_a_day_that_was_taken_out_before_a_column_came_is_no_obstacle(unmigrated: Database) -> None:
+    migrate = unmigrated.url(roles.MIGRATE)
+    await upgrade(migrate, BEFORE_SAID)
+    superuser = await asyncpg.connect(unmigrated.superuser_url)
+    await plant_read(superuser)
+    [day] = await superuser.fetchrow("select day from reads.days() as day")
+    await superuser.execute(f"alter table reads.sighting detach partition reads.sighting_{day:%Y%m%d}")
+
+    await upgrade(migrate)
+    await superuser.execute("analyze")
+    assert await superuser.fetchval(f"select count(*) from reads.sighting_{day:%Y%m%d}") == 1, "it is there"
+    assert await superuser.fetchval(IN_STATISTICS, PLATE) == 0
+    await superuser.close()
+
+
 async def test_a_day_that_was_made_as_it_was_done_before_is_mended_when_it_is_asked_for_again(
     database: Database,
 ) -> None:

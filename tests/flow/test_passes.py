@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from ingest.adapters.coordinators import offsets_of
 from schemas.detections import Attribute, Candidate, Detection
 from tests.support import stages
 from tests.support.flow import ENRICHER, Flow
@@ -29,8 +30,8 @@ async def push(flow: Flow, *items: Detection) -> None:
 async def offsets(flow: Flow) -> int:
     """Return the sum of the offsets from which a restarted enricher would read."""
     async with admin(flow.kafka.bootstrap) as client:
-        found = await client.list_consumer_group_offsets(ENRICHER)
-    return sum(max(one.offset, 0) for one in found.values())
+        found = await offsets_of(client, ENRICHER)
+    return sum(one.offset for one in found.values())
 
 
 async def test_five_frames_are_one_pass_though_each_meets_another_worker(flow: Flow) -> None:

@@ -45,8 +45,10 @@ class Everywhere:
     async def look(self, *prefixes: str) -> dict[str, set[Found]]:
         """Return the markers of each prefix that are found, and where, after the planner has sampled every table."""
         connection = await asyncpg.connect(self._database.superuser_url)
-        await connection.execute("analyze")  # the server does it by itself, now and then
-        await connection.close()
+        try:
+            await connection.execute("analyze")  # the server does it by itself, now and then
+        finally:
+            await connection.close()
         found: dict[str, set[Found]] = {prefix: set() for prefix in prefixes}
         async for place, content in self._pieces():
             for prefix in prefixes:

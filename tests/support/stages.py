@@ -13,6 +13,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ingest import deadletter
+from ingest.adapters.coordinators import offsets_of
 from ingest.adapters.kafka import KafkaPublisher
 from ingest.adapters.sinks import sighting_key
 from ingest.stage import Stage
@@ -79,6 +80,13 @@ class Worker(Child):
     def said(self, event: str) -> list[dict[str, Any]]:
         """Return its log lines of one event."""
         return [line for line in self.lines() if line["event"] == event]
+
+    def failure(self) -> tuple[str, str]:
+        """Return which error has ended it, and its reason; it must have failed, and have said so last."""
+        assert self.returncode == 1, self.output()
+        last = self.lines()[-1]
+        assert last["event"] == "failed"
+        return last["error"].partition(" ")[0], last["reason"]
 
     def wait_until_ready(self) -> None:
         """Wait for its own word. Raises ChildError if it ends first."""
@@ -166,11 +174,9 @@ async def committed(bootstrap: str, group: str) -> dict[int, int]:
     Partitions without one are left out.
     """
     async with admin(bootstrap) as client:
-        found = await client.list_consumer_group_offsets(group)
+        found = await offsets_of(client, group)
     return {
-        at.partition: offsets.done(one.offset, one.metadata)
-        for at, one in found.items()
-        if at.topic == SOURCES[group] and one.offset >= 0
+        at.partition: offsets.done(one.offset, one.metadata) for at, one in found.items() if at.topic == SOURCES[group]
     }
 
 

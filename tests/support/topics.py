@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from ingest.adapters.coordinators import heed
 from ingest.adapters.topics import ensure_topics
 from schemas import topics
 from tests.support.wait import until_async
@@ -16,6 +17,7 @@ from tests.support.wait import until_async
 async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """Yield an admin client."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    heed(client)
     await client.start()
     try:
         yield client

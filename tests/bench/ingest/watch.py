@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
+from ingest.adapters.coordinators import offsets_of
 from schemas import offsets, topics
 from services.demo.process import Child
 from tests.bench.ingest.children import Failed
@@ -74,11 +75,11 @@ class Topics:
 
     async def done(self, group: str) -> dict[int, int]:
         """Return partition -> the offset before which a group says it has written everything."""
-        found = await self._admin.list_consumer_group_offsets(group)
+        found = await offsets_of(self._admin, group)
         return {
             at.partition: offsets.done(one.offset, one.metadata)
             for at, one in found.items()
-            if at.topic == SOURCES[group] and one.offset >= 0
+            if at.topic == SOURCES[group]
         }
 
     async def until_done(self, group: str, workers: Sequence[Child]) -> None:

@@ -171,21 +171,20 @@ def test_unusable_settings_are_named_and_not_shown(platetrail: Runner, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    "url",
     [
-        ("secret nonsense", "is no URL: postgresql://platetrail_migrate:<password>@<host>/<database>"),
-        ("postgresql://platetrail_migrate:secret@host:port/x", "is no URL:"),
-        ("postgresql://postgres:secret@127.0.0.1:9/platetrail", "is not of the role platetrail_migrate"),
+        "secret nonsense",
+        "postgresql://platetrail_migrate:secret@host:port/x",
+        "postgres://platetrail_migrate:secret@127.0.0.1:9/x",
     ],
 )
-def test_a_database_is_migrated_by_its_own_role_alone(
-    platetrail: Runner, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+def test_what_is_no_url_of_a_database_is_said_to_be_none(
+    platetrail: Runner, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("PLATETRAIL_DATABASE_URL", url)
     ran = platetrail("db", "migrate")
     assert ran.code == 2
-    assert f"PLATETRAIL_DATABASE_URL {said}" in ran.err
-    assert "secret" not in ran.err
+    assert ran.err == "platetrail: PLATETRAIL_DATABASE_URL is no URL that begins with postgresql://\n"
 
 
 CHANGE = ("camera", "change", "gate-1", "--url", "http://127.0.0.1:9", "--token-file", os.devnull)
