@@ -1,8 +1,8 @@
 """The stages as services of Faust apps, and agents for events of low rate. This is the only package that knows Faust.
 
-An agent of Faust's loses the event on which it raises, and takes one event after another, at a twentieth of a batch
-stage's rate (docs/performance.md). So agents are for streams that people could read along, and `run_agent` sets aside
-what raises, and ends where even that fails.
+An agent of Faust's loses the event on which it raises, and takes one event after another, at less than a twentieth of
+both batch stages' rate (`end_to_end_agent` in docs/performance.md). So agents are for streams that people could read
+along, and `run_agent` sets aside what raises, and ends where even that fails.
 """
 
 from ingest.processors.agents import Event as Event

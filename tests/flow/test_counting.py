@@ -369,7 +369,7 @@ async def test_a_broker_that_stays_away_ends_it(counting: Counting, own_kafka: K
 async def test_a_broker_that_goes_is_waited_for_and_a_stop_without_one_is_bounded(
     counting: Counting, own_kafka: Kafka
 ) -> None:
-    """Killed once it works: at the very moment of joining, Faust may begin at the start of the topic."""
+    """Faust begins again at what it had committed, within this life or the next."""
     worker = counting.start(session_timeout_s=6.0)
     await counting.put(letter())
     await until_async(shows(worker, {"enricher/unknown_camera": 1}), "it works")

@@ -41,7 +41,7 @@ def told(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=sizes,
         metavar="MILLIONS",
         help="of sightings that are stored beforehand (default, unless --cases are named: 1,20,100, as far as the disk "
-        "has room; 100 need 69 GB free, and half an hour)",
+        "has room; 100 need 69 GB free, and a quarter of an hour)",
     )
     parser.add_argument("--keep", type=Path, help="a folder for what is stored, which is left there for the next time")
     parser.add_argument(
