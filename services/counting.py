@@ -41,6 +41,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 
     async with telling(counts.told, lambda: _tell(counts)), listening(settings, collected(counts), is_ready):
         await _until_there(settings.broker(), stop, settings.outage_limit_s)
+        if stop.is_set():
+            return
         await processors.run_agent(
             NAME,
             settings.broker(),

@@ -140,6 +140,9 @@ class GroupSource:
         except NotYet:
             self._put_back(found)
             raise
+        if written is None:
+            self._put_back(found)
+            return Fetched(messages=[], positions={}, epoch=epoch, unanswered_s=math.inf)
         found = await self._begin(epoch, written, found)
         await self._beginnings.identity.check(self._consumer)
         positions = {at: messages[-1].offset + 1 for at, messages in found.items()}

@@ -112,7 +112,9 @@ class Beginnings:
 
         Raises NotYet or Misconfigured, as `Rebalances.known` does.
         """
-        await self._rebalances.known(self._rebalances.epoch)
+        epoch = self._rebalances.epoch
+        if await self._rebalances.known(epoch) is None or epoch != self._rebalances.epoch:
+            return  # it is on its way to somebody else, who begins anew
         if at in self.starts:  # it had none when the client asked: a transaction has ended since
             consumer.seek(at, self.starts[at])
             return
@@ -142,7 +144,10 @@ class Beginnings:
         `Rebalances.known` does.
         """
         await self.identity.check(consumer, now=True)
-        written = await self._rebalances.known(self._rebalances.epoch)
+        epoch = self._rebalances.epoch
+        written = await self._rebalances.known(epoch)
+        if written is None or epoch != self._rebalances.epoch:
+            return  # as above
         for at, offset in expired.items():
             if at in self.anew:
                 continue

@@ -67,7 +67,7 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         async with self.between_batches:
             self.epoch += 1
             if not self._learnt.done():
-                self._learnt.set_result({})
+                self._learnt.set_result({})  # whoever waits for it is let go
             self._learnt = asyncio.Future()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -77,20 +77,25 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         self._comings.note(self._assigned)
         await self._learn()
 
-    async def known(self, epoch: int) -> dict[TopicPartition, Written]:
-        """Return what was written of the partitions when they were assigned; {} if they are no longer ours.
+    async def known(self, epoch: int) -> dict[TopicPartition, Written] | None:
+        """Return what was written of the partitions when they were assigned.
 
-        Waits until the broker has said it. Raises NotYet if it did not, and is asked again the next time;
-        Misconfigured if partitions come and go without an end, and what the one who was asked raises for good.
+        None if they are no longer ours, or were not assigned within `ANSWER_S`: an error that ends a member meanwhile
+        is told to whoever asks for messages again, and to nobody who waits here. Raises NotYet if the broker did not
+        say it, and is asked again the next time; Misconfigured if partitions come and go without an end, and what the
+        one who was asked raises for good.
         """
         self._comings.check()
         if epoch != self.epoch:
-            return {}
+            return None
         learnt = self._learnt
         if learnt.done() and isinstance(learnt.result(), Exception):
             learnt = self._learnt = asyncio.Future()
             await self._learn()
-        answer = await asyncio.shield(learnt)
+        await asyncio.wait({learnt}, timeout=ANSWER_S)
+        if not learnt.done():
+            return None
+        answer = learnt.result()
         if isinstance(answer, IngestError) and not isinstance(answer, Retry):
             raise answer
         if isinstance(answer, Exception):

@@ -42,7 +42,8 @@ async def tells(broker: Broker, topic: str) -> None:
     """Return once a broker has told of a topic. Raises Misconfigured, or Unavailable, in two seconds at the latest."""
     try:
         async with asyncio.timeout(ANSWER_S):
-            await partitions_of(broker, topic)
+            if not await partitions_of(broker, topic):  # it is being made, or deleted
+                raise Misconfigured(f"there is no topic {topic}")
     except TimeoutError as error:
         raise broker.unreachable(error) from None
     except OSError as error:  # a file is being replaced

@@ -90,9 +90,12 @@ async def run_agent(
     finally:
         # An event that could not be done will not be done by waiting for it either.
         app.conf.stream_wait_empty = not ended.done()
+        has_joined = started.done()
         stopping = await end_app(app, started)
-    if not stopping.done():
+    if not stopping.done() and has_joined:
         raise Unavailable("the broker did not answer at the end; what was not committed will be done again")
+    if not stopping.done():
+        return
     if (failure := stopping.exception()) is not None:
         # Nothing depends on it: what was not committed is done again.
         _LOG.warning("left_behind", reason=type(failure).__name__)
@@ -130,15 +133,18 @@ async def _until_put_out(app: AgentApp) -> None:
 async def _until_gone(broker: Broker, topic: str, limit_s: float) -> None:
     """Raise once the broker has not told of the topic for so long, and why: Faust would wait for good."""
     heard_s = time.monotonic()
+    why: IngestError | None = None
     while True:
         await asyncio.sleep(WATCH_S)
         try:
             await tells(broker, topic)
         except (Misconfigured, Unavailable) as error:
+            if why is None or isinstance(error, Misconfigured):  # what it answers says more than that it does not
+                why = error
             if time.monotonic() - heard_s > limit_s:
-                raise type(error)(f"{error}; what was not committed will be done again") from None
+                raise type(why)(f"{why}; what was not committed will be done again") from None
         else:
-            heard_s = time.monotonic()
+            heard_s, why = time.monotonic(), None
 
 
 def _crashed(app: AgentApp) -> IngestError:

@@ -34,8 +34,9 @@ async def first(*awaited: Awaitable[Any] | asyncio.Event, limit_s: float | None 
         for task, one in zip(tasks, awaited, strict=True):
             if task is not one:
                 task.cancel()
-    for task in done:
-        task.result()
+    failed = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+    if failed:
+        raise failed[0]
 
 
 async def end_app(app: faust.App, starting: "asyncio.Task[None]") -> "asyncio.Task[None]":
@@ -45,6 +46,8 @@ async def end_app(app: faust.App, starting: "asyncio.Task[None]") -> "asyncio.Ta
     """
     starting.cancel()
     await asyncio.wait({starting}, timeout=LET_GO_S)
+    if starting.done() and not starting.cancelled():
+        starting.exception()  # nobody minds: it was called off
     stopping = asyncio.create_task(app.stop())
     await asyncio.wait({stopping}, timeout=LET_GO_S)
     if not stopping.done():

@@ -204,6 +204,7 @@ async def test_that_needed_messages_have_expired_is_known_before_anything_is_fet
     await second.start()
     try:
         known = await second._rebalances.known(second._rebalances.epoch)
+        assert known is not None
         gone = {(at.topic, at.partition) for at, one in known.items() if one.beginning_gone}
         assert gone == {place}
         assert known[TopicPartition(*place)].done == end

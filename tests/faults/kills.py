@@ -13,7 +13,7 @@ from typing import Final
 from services.demo.process import ChildError
 from tests.faults.counting import in_hand_after, look
 from tests.faults.load import Load
-from tests.faults.outages import COMMITTED_S, nothing_is_committed
+from tests.faults.outages import nothing_is_committed
 from tests.faults.system import (
     GROUPS,
     OWNER,
@@ -203,8 +203,7 @@ async def postgres(system: System, rng: Random) -> int:
     """
     held, _ = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     await asyncio.to_thread(system.postgres.kill)
-    await asyncio.sleep(COMMITTED_S)
-    held = min(held, (await own_word(system, ["indexer"]))())
     await nothing_is_committed(system, rng.uniform(0.2, 1.0))
+    held = min(held, (await own_word(system, ["indexer"]))())
     await asyncio.to_thread(system.postgres.restart)
     return held

@@ -13,14 +13,15 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.faults.system import System, freeze_postgres, met_in_hand, own_word, resume
+from tests.faults.system import Place, System, freeze_postgres, met_in_hand, own_word, resume
 from tests.support.wait import until_async
 
 SPARE_BYTES: Final = 48 * 1024 * 1024
 """What the small disk holds beyond the day that is moved to it, before it is filled."""
 
 COMMITTED_S: Final = 0.5
-"""When the database goes, a commit may be on its way whose write had ended: by then it has come."""
+"""When the database goes, a commit may be on its way whose write had ended: it has come if none comes for so long."""
+STANDS_S: Final = 10.0
 
 REFUSE: Final = """
 create or replace function public.refuse() returns trigger language plpgsql as
@@ -35,17 +36,24 @@ async def unreachable(system: System, rng: Random) -> int:
     """
     held, frozen = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     try:
-        await asyncio.sleep(COMMITTED_S)
-        held = min(held, (await own_word(system, ["indexer"]))())
         await nothing_is_committed(system, system.unreachable_s)
+        held = min(held, (await own_word(system, ["indexer"]))())
     finally:
         resume(frozen)
     return held
 
 
 async def nothing_is_committed(system: System, seconds: float) -> None:
-    """Wait, and see that the indexer's offsets stay where they are. Raises AssertionError."""
-    before = await system.committed("indexer")
+    """See that the indexer's offsets come to a stand, and stay where they are then. Raises AssertionError."""
+    before: dict[Place, int] = {}
+
+    async def stands() -> bool:
+        nonlocal before
+        known, before = before, await system.committed("indexer")
+        await asyncio.sleep(COMMITTED_S)
+        return known == before
+
+    await until_async(stands, "no commit is on its way any more", STANDS_S)
     await asyncio.sleep(seconds)
     assert await system.committed("indexer") == before, "the indexer commits what it cannot have written"
 

@@ -18,6 +18,7 @@ from tests.support.wait import until_async
 GROUP = "platetrail-loading"
 ASKING = 6
 RESTARTS = 10
+COMMITS = 1500
 
 
 async def test_a_broker_that_has_just_started_never_says_that_a_group_has_no_offsets(own_kafka: Kafka) -> None:
@@ -25,15 +26,16 @@ async def test_a_broker_that_has_just_started_never_says_that_a_group_has_no_off
     await make_topics(own_kafka.bootstrap, [topics.DETECTIONS])
     places = [TopicPartition(topics.DETECTIONS, number) for number in range(topics.load(topics.DETECTIONS).partitions)]
     async with member(own_kafka, places) as client:
-        for offset in range(1, 300):  # something to load
+        for offset in range(1, COMMITS + 1):  # something to load
             await client.commit(dict.fromkeys(places, offset))
     said: Counter[str] = Counter()
     for _ in range(RESTARTS):
         await asyncio.to_thread(own_kafka.kill)
-        asking = [asyncio.create_task(ask(own_kafka, places, said)) for _ in range(ASKING)]
-        asking.append(asyncio.create_task(ask_as_member(own_kafka, places)))
-        await asyncio.to_thread(own_kafka.restart)
-        await asyncio.wait_for(asyncio.gather(*asking), 60)
+        async with asyncio.timeout(120), asyncio.TaskGroup() as asking:
+            for _ in range(ASKING):
+                asking.create_task(ask(own_kafka, places, said))
+            asking.create_task(ask_as_member(own_kafka, places))
+            await asyncio.to_thread(own_kafka.restart)
         if said["GroupLoadInProgressError"]:
             break
     assert said["GroupLoadInProgressError"] > 0, "it was asked while it loads, in one of these restarts"
@@ -51,7 +53,7 @@ async def ask(kafka: Kafka, places: list[TopicPartition], said: Counter[str]) ->
                     except KafkaError as error:
                         said[type(error).__name__] += 1
                         raise
-                    assert {at: one.offset for at, one in found.items()} == dict.fromkeys(places, 299)
+                    assert {at: one.offset for at, one in found.items()} == dict.fromkeys(places, COMMITS)
                     named += 1
         await asyncio.sleep(0.005)
 
@@ -63,7 +65,7 @@ async def ask_as_member(kafka: Kafka, places: list[TopicPartition]) -> None:
         with contextlib.suppress(KafkaError, OSError):
             async with member(kafka, places) as client:
                 for place in places:
-                    assert await client.committed(place) == 299
+                    assert await client.committed(place) == COMMITS
                 return True
         return False
 

@@ -1,11 +1,14 @@
 """What a group's source makes of a log that has lost its beginning, or is another one."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from ingest.adapters import partitions
 from ingest.adapters.batches import GroupSource
 from ingest.errors import Unavailable
 from schemas import offsets
@@ -22,11 +25,15 @@ class Log:
         self.begins_at = begins_at
         self.position_: int = committed
         self.marks: dict[TopicPartition, tuple[int, str]] = {}
+        self.messages: list[object] = []
 
     async def getmany(self, **_: object) -> dict[TopicPartition, list[object]]:
-        if self.position_ != self.begins_at:
+        if self.position_ != self.begins_at and not self.messages:
             raise OffsetOutOfRangeError({AT: self.position_})
-        return {}
+        return {AT: self.messages} if self.messages else {}
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.position_ = offset
 
     async def seek_to_beginning(self, _: TopicPartition) -> None:
         self.position_ = self.begins_at
@@ -111,3 +118,49 @@ async def test_one_that_remembers_nothing_goes_on_there() -> None:
     log = Log(0, committed=10)
     source = await Source(log, Written(done=20), remembers=False).joined()
     assert (await source.fetch()).written == {PLACE: Written(done=None)}
+
+
+@pytest.mark.parametrize(("begins_at", "messages"), [(10, []), (10, [SimpleNamespace(offset=12)]), (15, [])])
+async def test_who_waits_for_partitions_asks_again_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, begins_at: int, messages: list[object]
+) -> None:
+    """The client tells what ends a member, as the loss of its name, to nobody but who asks it for messages."""
+    monkeypatch.setattr(partitions, "ANSWER_S", 0.01)
+    log = Log(begins_at, committed=10)
+    log.messages = messages
+    source = await Source(log, Written(done=10)).joined()
+    await source._rebalances.on_partitions_revoked([AT])
+    for _ in range(2):
+        fetched = await asyncio.wait_for(source.fetch(), 10)
+        assert (fetched.messages, fetched.positions) == ([], {})
+    assert source.lost == 0
+    assert log.marks == {}
+    if messages:
+        assert log.position_ == 12, "they are put back"
+
+
+async def test_the_answer_about_partitions_that_went_is_no_answer_about_those_that_came() -> None:
+    """The broker may say the one long after it has said the other."""
+    asked: list[tuple[list[int], asyncio.Future[None]]] = []
+
+    async def written(assigned: Iterable[TopicPartition]) -> dict[TopicPartition, Written]:
+        given = list(assigned)
+        asked.append(([at.partition for at in given], asyncio.Future()))
+        await asked[-1][1]
+        return {at: Written(done=at.partition) for at in given}
+
+    of = partitions.Rebalances(written)
+    old, new = TopicPartition("detections", 1), TopicPartition("detections", 2)
+    await of.on_partitions_revoked([])
+    first = asyncio.create_task(of.on_partitions_assigned([old]))
+    await asyncio.sleep(0)
+    await of.on_partitions_revoked([old])
+    second = asyncio.create_task(of.on_partitions_assigned([new]))
+    await asyncio.sleep(0)
+    assert [numbers for numbers, _ in asked] == [[1]], "one is asked about after the other"
+    asked[0][1].set_result(None)
+    await first
+    await asyncio.sleep(0)
+    asked[1][1].set_result(None)
+    await second
+    assert await of.known(of.epoch) == {new: Written(done=2)}

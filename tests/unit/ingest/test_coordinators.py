@@ -1,15 +1,16 @@
 """What a coordinator answers about a group as a whole is raised; what it answers about partitions is handed on."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError
-from aiokafka.protocol.commit import OffsetFetchResponse_v1, OffsetFetchResponse_v3
+from aiokafka.errors import GroupAuthorizationFailedError, GroupLoadInProgressError, KafkaError
+from aiokafka.protocol.commit import OffsetFetchRequestStruct, OffsetFetchResponse_v1, OffsetFetchResponse_v3
 from aiokafka.structs import OffsetAndMetadata
 
 from ingest.adapters.coordinators import heed, offsets_of
+from ingest.adapters.membership import refused
 
 NAMED = [("t", [(0, 7, "", 0), (1, -1, "", 0)])]
 
@@ -30,6 +31,18 @@ async def answered(answer: Any) -> Any:
 async def test_an_error_of_the_group_as_a_whole_is_raised(code: int, raised: type[Exception]) -> None:
     with pytest.raises(raised):
         await answered(OffsetFetchResponse_v3(0, [], code))
+
+
+async def test_an_error_that_the_client_does_not_know_is_no_other_members() -> None:
+    """It calls the loss of a member's name unknown, too."""
+    with pytest.raises(KafkaError, match="error 88") as raised:
+        await answered(OffsetFetchResponse_v3(0, [], 88))
+    assert "PLATETRAIL_INSTANCE" not in str(refused(raised.value))
+
+
+def test_the_client_asks_in_no_version_that_hides_its_errors_elsewhere() -> None:
+    """From version 8 on there is an error for each of several groups."""
+    assert {one.API_VERSION for one in get_args(OffsetFetchRequestStruct)} == {1, 2, 3}
 
 
 @pytest.mark.parametrize(
