@@ -85,6 +85,13 @@ def mistaken(number: int) -> str:
     return f"{number} of the points are other vehicles that were misread into this plate"
 
 
+def undecided(number: int) -> str:
+    """Return a sentence about points that are the vehicle's, though one of their reads has another plate."""
+    if number == 1:
+        return "1 of the points is a pass whose reads disagree: their vote was right, and might not have been"
+    return f"{number} of the points are passes whose reads disagree: their votes were right, and might not have been"
+
+
 def _lists(agreement: Agreement) -> Mapping[str, tuple[Any, ...]]:
     names = ("missing", "foreign", "forbidden", "outside", "unknown", "other_text", "repeated")
     return {name.replace("_", " "): getattr(agreement, name) for name in names}

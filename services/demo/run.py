@@ -180,6 +180,8 @@ class Demo:
         )
         if agreement.mistaken:
             steps.say(questions.mistaken(len(agreement.mistaken)))
+        if agreement.undecided:
+            steps.say(questions.undecided(len(agreement.undecided)))
         faults = questions.faults(answer, agreement, silent.get(SILENT.agency_id, 0))
         faults += [] if sound else ["the log does not verify"]
         steps.console.print(

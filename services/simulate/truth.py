@@ -78,7 +78,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     `forbidden`: points of owners that did not permit it. `outside`: points outside the window. `unknown`: points of no
     read that was pushed. `other_text`: the vehicle's own passes, none of whose reads has this plate. `repeated`:
     passes with more than one point. `mistaken` is no disagreement: vehicles misread into this plate, which an exact
-    match cannot tell apart. `withheld` counts the passes of other owners that a full answer would have had.
+    match cannot tell apart; nor is `undecided`: the vehicle's own passes of which another read has another plate.
+    `withheld` counts the passes of other owners that a full answer would have had.
     """
 
     expected: int
@@ -92,6 +93,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     other_text: tuple[uuid.UUID, ...]
     repeated: tuple[int, ...]
     mistaken: tuple[uuid.UUID, ...]
+    undecided: tuple[uuid.UUID, ...]
 
     @property
     def agrees(self) -> bool:
@@ -101,7 +103,10 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def expected(truth: Truth, asked: Asked) -> tuple[Pass, ...]:
-    """Return the passes that an exact answer must hold: pushed with the plate right, in the window, permitted."""
+    """Return the passes that an exact answer must hold: pushed with the plate right, in the window, permitted.
+
+    Of a pass whose reads disagree, their vote decides under which plate it is: an answer may hold it, and need not.
+    """
     numbers = {
         read.of_pass for read in _right(truth, asked) if read.owner in asked.owners and _region_fits(read, asked)
     }
@@ -115,9 +120,19 @@ def withheld(truth: Truth, asked: Asked) -> tuple[Pass, ...]:
 
 
 def _right(truth: Truth, asked: Asked) -> Iterable[Read]:
+    undecided = _undecided(truth)
     for read in truth.reads:
-        if read.vehicle == asked.vehicle and read.right and read.status == "accepted" and asked.in_window(read):
+        if read.vehicle == asked.vehicle and _counts(read, undecided) and asked.in_window(read):
             yield read
+
+
+def _undecided(truth: Truth) -> frozenset[int]:
+    """Return the passes of which a read has another plate than the vehicle's."""
+    return frozenset(read.of_pass for read in truth.reads if read.text is not None and not read.right)
+
+
+def _counts(read: Read, undecided: frozenset[int]) -> bool:
+    return read.right and read.status == "accepted" and read.of_pass not in undecided
 
 
 def _region_fits(read: Read, asked: Asked) -> bool:
@@ -141,6 +156,7 @@ class _Comparison:
         self._read_of = {read.event_id: read for read in truth.reads if read.event_id is not None}
         # Passes of which at least one read has this plate, rightly or not.
         self._with_plate = {read.of_pass for read in truth.reads if read.text == self._plate}
+        self._undecided = _undecided(truth)
 
     def result(self, pass_ids: list[uuid.UUID]) -> Agreement:
         kinds = {pass_id: self._kind(self._read_of.get(pass_id)) for pass_id in pass_ids}
@@ -163,6 +179,7 @@ class _Comparison:
             other_text=of("other_text"),
             repeated=tuple(number for number, times in sorted(found.items()) if times > 1),
             mistaken=of("mistaken"),
+            undecided=tuple(one for one in of("own") if self._read_of[one].of_pass in self._undecided),
         )
 
     def _kind(self, read: Read | None) -> str:
@@ -207,10 +224,11 @@ def choose_vehicle(truth: Truth, start: datetime, end: datetime, owners: frozens
 
 
 def _by_vehicle(truth: Truth, start: datetime, end: datetime) -> list[list[Read]]:
-    """Return, for each vehicle, its reads that were accepted with the plate right in the window."""
+    """Return, for each vehicle, its reads that were accepted with the plate right in the window, and not outvoted."""
     reads: list[list[Read]] = [[] for _ in truth.vehicles]
+    undecided = _undecided(truth)
     for read in truth.reads:
-        if read.right and read.status == "accepted" and start <= read.detection.captured_at < end:
+        if _counts(read, undecided) and start <= read.detection.captured_at < end:
             reads[read.vehicle].append(read)
     return reads
 

@@ -26,6 +26,7 @@ AGREES = Agreement(
     other_text=(),
     repeated=(),
     mistaken=(),
+    undecided=(),
 )
 ONE = uuid.UUID(int=7)
 
@@ -35,7 +36,7 @@ def test_an_answer_that_agrees_has_no_faults() -> None:
 
 
 def test_vehicles_misread_into_the_plate_are_no_fault() -> None:
-    assert faults(answer(), msgspec.structs.replace(AGREES, mistaken=(ONE,)), 0) == []
+    assert faults(answer(), msgspec.structs.replace(AGREES, mistaken=(ONE,), undecided=(ONE,)), 0) == []
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def test_before_the_push_there_is_nobody_to_ask_for(a_truth: Truth, asked: Asked
 def test_an_honest_answer_agrees(pushed: Truth, asked: Asked, answer: list[uuid.UUID]) -> None:
     result = agrees(answer, pushed, asked)
     assert result.agrees
-    assert result.expected == len(expected(pushed, asked)) == result.answered - len(result.mistaken)
+    more = len(result.mistaken) + len(result.undecided)
+    assert result.expected == len(expected(pushed, asked)) == result.answered - more
     assert result.withheld >= 1
 
 
@@ -129,6 +130,22 @@ def test_either_read_of_a_pass_stands_for_it(pushed: Truth, asked: Asked) -> Non
     ]
     assert second.event_id in other_way
     assert agrees(other_way, pushed, about).agrees
+
+
+def test_a_pass_whose_reads_disagree_may_be_answered_and_need_not(
+    pushed: Truth, asked: Asked, answer: list[uuid.UUID]
+) -> None:
+    """Their vote may have gone to the other plate: the surest of two reads can be wrong."""
+    must = expected(pushed, asked)[0]
+    first = next(read for read in pushed.reads if read.of_pass == must.number)
+    other = msgspec.structs.replace(first, number=len(pushed.reads), text="Q0Q0Q0", right=False, event_id=uuid.uuid4())
+    disagreed = msgspec.structs.replace(pushed, reads=(*pushed.reads, other))
+    without = [pass_id for pass_id in answer if _read(pushed, pass_id).of_pass != must.number]
+    assert expected(disagreed, asked) == expected(pushed, asked)[1:]
+    held = agrees(answer, disagreed, asked)
+    assert (held.agrees, len(held.undecided)) == (True, 1 + len(agrees(answer, pushed, asked).undecided))
+    assert agrees(without, disagreed, asked).agrees
+    assert not agrees(without, pushed, asked).agrees
 
 
 def test_an_unknown_point_is_found(pushed: Truth, asked: Asked, answer: list[uuid.UUID]) -> None:
