@@ -40,6 +40,24 @@ class Stopped(Exception):
     """The worker was told to end while it waited for a part to come back."""
 
 
+async def unless_stopped(waiting: Coroutine[Any, Any, T], stop: asyncio.Event) -> T:
+    """Wait for what a worker has no batch of yet. Raises Stopped if it is told to end, and that does not come."""
+    work, stopping = asyncio.create_task(waiting), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work}, timeout=LAST_S)
+        if not work.done():
+            raise Stopped
+        return work.result()
+    finally:
+        stopping.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.wait({work}, timeout=STOP_S)
+            if work.done() and not work.cancelled():
+                work.exception()  # of what was called off: nobody minds
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """How long an outage is borne before the worker ends, how often it is tried, and how many failures are.
@@ -142,29 +160,12 @@ class Runner(ABC):
                 # What has ended it is no less true while nothing can be fetched. It is never NotYet: a source's word.
                 await self._written()
             with self._timed("fetch"):
-                return await self._unless_stopped(self._source.fetch())
+                return await unless_stopped(self._source.fetch(), self._stop)
 
         return await self._through_outages(attempt, NotYet)
 
     async def _started(self, part: Part) -> None:
-        await self._unless_stopped(part.start())
-
-    async def _unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Wait for what the worker has no batch of yet. Raises Stopped if it is told to end, and that does not come."""
-        work, stopping = asyncio.create_task(waiting), asyncio.create_task(self._stop.wait())
-        try:
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait({work}, timeout=LAST_S)
-            if not work.done():
-                raise Stopped
-            return work.result()
-        finally:
-            stopping.cancel()
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work}, timeout=STOP_S)
-                if work.done() and not work.cancelled():
-                    work.exception()  # of what was called off: nobody minds
+        await unless_stopped(part.start(), self._stop)
 
     async def _finish(self, fetched: Fetched, finish: Finish) -> None:
         async with self._source.holding(fetched) as ours:

@@ -112,9 +112,8 @@ class Beginnings:
 
         Raises NotYet or Misconfigured, as `Rebalances.known` does.
         """
-        epoch = self._rebalances.epoch
-        if await self._rebalances.known(epoch) is None or epoch != self._rebalances.epoch:
-            return  # it is on its way to somebody else, who begins anew
+        if await self._known_of_ours() is None:
+            return
         if at in self.starts:  # it had none when the client asked: a transaction has ended since
             consumer.seek(at, self.starts[at])
             return
@@ -144,10 +143,9 @@ class Beginnings:
         `Rebalances.known` does.
         """
         await self.identity.check(consumer, now=True)
-        epoch = self._rebalances.epoch
-        written = await self._rebalances.known(epoch)
-        if written is None or epoch != self._rebalances.epoch:
-            return  # as above
+        written = await self._known_of_ours()
+        if written is None:
+            return
         for at, offset in expired.items():
             if at in self.anew:
                 continue
@@ -161,6 +159,12 @@ class Beginnings:
             await self._remember(consumer, at, now_at, written[at])
             if self._remembers and now_at < offset:
                 raise Unavailable("a topic ends before what was read of it: it was made anew, or has lost messages")
+
+    async def _known_of_ours(self) -> dict[TopicPartition, Written] | None:
+        """Return `Rebalances.known` of now; None if the partitions are on their way: whoever has them begins anew."""
+        epoch = self._rebalances.epoch
+        written = await self._rebalances.known(epoch)
+        return written if epoch == self._rebalances.epoch else None
 
     async def _at_beginning(self, consumer: Any, at: TopicPartition) -> int:
         """Begin at the oldest message there is; return its offset."""

@@ -92,7 +92,8 @@ class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
         if learnt.done() and isinstance(learnt.result(), Exception):
             learnt = self._learnt = asyncio.Future()
             await self._learn()
-        await asyncio.wait({learnt}, timeout=ANSWER_S)
+        if not learnt.done():
+            await asyncio.wait({learnt}, timeout=ANSWER_S)
         if not learnt.done():
             return None
         answer = learnt.result()

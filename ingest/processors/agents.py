@@ -14,7 +14,7 @@ from ingest.adapters.membership import refused
 from ingest.adapters.partitions import Comings
 from ingest.adapters.probe import tells
 from ingest.errors import IngestError, Misconfigured, Unavailable
-from ingest.processors.app import app_settings, end_app, first
+from ingest.processors.app import LET_GO_S, app_settings, end_app, first
 from ingest.processors.consumer import AgentApp
 
 LOOK_S: Final = 0.5
@@ -88,13 +88,17 @@ async def run_agent(
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
+        has_joined = started.done()
+        started.cancel()
+        await asyncio.wait({started}, timeout=LET_GO_S)
+        if started.done() and not started.cancelled():
+            started.exception()  # of what was called off: nobody minds
         # An event that could not be done will not be done by waiting for it either.
         app.conf.stream_wait_empty = not ended.done()
-        has_joined = started.done()
-        stopping = await end_app(app, started)
-    if not stopping.done() and has_joined:
-        raise Unavailable("the broker did not answer at the end; what was not committed will be done again")
+        stopping = await end_app(app)
     if not stopping.done():
+        if has_joined:
+            raise Unavailable("the broker did not answer at the end; what was not committed will be done again")
         return
     if (failure := stopping.exception()) is not None:
         # Nothing depends on it: what was not committed is done again.

@@ -39,15 +39,8 @@ async def first(*awaited: Awaitable[Any] | asyncio.Event, limit_s: float | None 
         raise failed[0]
 
 
-async def end_app(app: faust.App, starting: "asyncio.Task[None]") -> "asyncio.Task[None]":
-    """Call off what may still be starting an app, stop the app, and return its end.
-
-    Its own stop takes no cancellation: it is left behind if it takes too long.
-    """
-    starting.cancel()
-    await asyncio.wait({starting}, timeout=LET_GO_S)
-    if starting.done() and not starting.cancelled():
-        starting.exception()  # nobody minds: it was called off
+async def end_app(app: faust.App) -> "asyncio.Task[None]":
+    """Stop an app, and return its end. Its own stop takes no cancellation: it is left behind if it takes too long."""
     stopping = asyncio.create_task(app.stop())
     await asyncio.wait({stopping}, timeout=LET_GO_S)
     if not stopping.done():

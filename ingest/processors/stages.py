@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import faust
 from aiokafka.errors import KafkaConnectionError
@@ -10,9 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from ingest.adapters.broker import Broker
 from ingest.errors import Unavailable
 from ingest.processors.app import App, app_settings, end_app, first
-
-LAST_S: Final = 1.0
-"""How long a start may go on when the worker was told to end: without a broker it might for minutes."""
+from ingest.runner import Stopped, unless_stopped
 
 
 class _StageApp(App):
@@ -41,17 +39,15 @@ async def run(
     broker = Broker.of(broker)
     app = _StageApp(**app_settings(name, broker))
     app.service(_service(work, stop, ended))
-    starting = asyncio.create_task(app.start())
     try:
-        await first(starting, stop)
-        await asyncio.wait({starting}, timeout=LAST_S)
-        if starting.done():  # else it was told to end, and there is no broker, nor anything at hand
-            starting.result()
-            await _until(ended, stop, drain_s)
+        await unless_stopped(app.start(), stop)
+        await _until(ended, stop, drain_s)
+    except Stopped:
+        pass  # there is no broker, nor anything at hand
     except KafkaConnectionError as error:
         raise broker.unreachable(error) from None
     finally:
-        stopping = await end_app(app, starting)
+        stopping = await end_app(app)
         if stopping.done():
             stopping.result()
 

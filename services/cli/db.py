@@ -93,7 +93,7 @@ def migrate() -> None:
 
         PLATETRAIL_DATABASE_URL=postgresql://platetrail_migrate:…@127.0.0.1/platetrail platetrail db migrate
     """
-    from schemas.migrations.run import WrongRole, is_url, upgrade
+    from schemas.migrations.run import is_url, upgrade
     from services.settings import Settings
 
     url = Settings().database_url
@@ -101,11 +101,8 @@ def migrate() -> None:
         raise Failure("set PLATETRAIL_DATABASE_URL, of the role platetrail_migrate", USAGE)
     if not is_url(url):
         raise Failure("PLATETRAIL_DATABASE_URL is no URL that begins with postgresql://", USAGE)
-    try:
-        with Console(stderr=True).status("migrating"):
-            _run("nothing was migrated", upgrade(url))
-    except WrongRole:
-        raise Failure("PLATETRAIL_DATABASE_URL is not of the role platetrail_migrate", USAGE) from None
+    with Console(stderr=True).status("migrating"):
+        _run("nothing was migrated", upgrade(url))
     Console(stderr=True).print("The schema is up to date.")
 
 
@@ -124,17 +121,14 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _run(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """Run work on the database. An error is named by its types and SQLSTATE: its text may quote what it met.
-
-    Raises Failure, and WrongRole as it is.
-    """
+    """Run work on the database. An error is named by its types and SQLSTATE: its text may quote what it met."""
     from schemas.migrations.run import WrongRole
     from services.observe import exception_names
 
     try:
         asyncio.run(work)
     except WrongRole:
-        raise
+        raise Failure("PLATETRAIL_DATABASE_URL is not of the role platetrail_migrate", USAGE) from None
     except Exception as error:  # noqa: BLE001 - drivers raise what they like; all of it means the same here
         names = exception_names(error)
         state = found[1] if (found := SQLSTATE.search(names)) else ""

@@ -10,7 +10,6 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.structs import OffsetAndMetadata
 
 from ingest.adapters.coordinators import heed, offsets_of
 from schemas import offsets
@@ -66,7 +65,7 @@ async def _wait(
     give_up = loop.time() + limit_s
     while True:
         committed = await offsets_of(admin, group)
-        done = sum(min(_written(committed[at]), end) for at, end in ends.items() if at in committed)
+        done = sum(min(offsets.done(*committed[at]), end) for at, end in ends.items() if at in committed)
         if done == total:
             return total
         if done != before:
@@ -75,10 +74,6 @@ async def _wait(
         if loop.time() > give_up:
             raise TimeoutError(f"{group} stands still at {done} of {total}")
         await asyncio.sleep(POLL_S)
-
-
-def _written(committed: OffsetAndMetadata) -> int:
-    return offsets.done(committed.offset, committed.metadata)
 
 
 async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:

@@ -113,7 +113,7 @@ async def in_hand(system: System, load: Load, name: str) -> int:
     if name == "relay":
         [row] = await system.ask("select count(*) from registry.outbox")
         return int(row["count"])
-    return system.processes[name].in_hand(await system.committed(name))
+    return await system.in_hand(name)
 
 
 async def _maintain(system: System, rng: Random) -> int:
@@ -204,6 +204,6 @@ async def postgres(system: System, rng: Random) -> int:
     held, _ = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     await asyncio.to_thread(system.postgres.kill)
     await nothing_is_committed(system, rng.uniform(0.2, 1.0))
-    held = min(held, (await own_word(system, ["indexer"]))())
+    held = min(held, await system.in_hand("indexer"))
     await asyncio.to_thread(system.postgres.restart)
     return held

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.faults.system import Place, System, freeze_postgres, met_in_hand, own_word, resume
+from tests.faults.system import Place, System, freeze_postgres, met_in_hand, resume
 from tests.support.wait import until_async
 
 SPARE_BYTES: Final = 48 * 1024 * 1024
@@ -37,7 +37,7 @@ async def unreachable(system: System, rng: Random) -> int:
     held, frozen = await met_in_hand(system, ["indexer"], rng, lambda: freeze_postgres(system), resume)
     try:
         await nothing_is_committed(system, system.unreachable_s)
-        held = min(held, (await own_word(system, ["indexer"]))())
+        held = min(held, await system.in_hand("indexer"))
     finally:
         resume(frozen)
     return held
@@ -75,7 +75,7 @@ async def disk_full(system: System, rng: Random) -> int:
 
         try:
             await until_async(waits, "the indexer waits for room", 90)
-            held = (await own_word(system, ["indexer"]))()
+            held = await system.in_hand("indexer")
             await nothing_is_committed(system, rng.uniform(1.0, 3.0))
         finally:
             await asyncio.to_thread(empty)

@@ -226,6 +226,10 @@ class System:
             if at.topic in READS_OF[kind]
         }
 
+    async def in_hand(self, name: str) -> int:
+        """Return how much a process has in hand, by its own word and the broker's."""
+        return self.processes[name].in_hand(await self.committed(name))
+
     async def _until_told(self, kind: str) -> dict[Place, int]:
         """Return what is committed, once there is a broker to say it."""
         found: dict[Place, int] = {}
@@ -359,7 +363,7 @@ async def met_in_hand(
 
     async def in_hand() -> int:
         held = said()
-        return min(held, (await own_word(system, names))()) if held and broker else held
+        return min(held, sum([await system.in_hand(name) for name in names])) if held and broker else held
 
     return await met(rng, stop, in_hand, go_on, said)
 

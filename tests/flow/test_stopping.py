@@ -127,7 +127,7 @@ async def test_a_worker_that_waits_for_a_broker_that_says_nothing_ends_when_it_i
     worker = stages.Worker(name, stages.settings(own_kafka.bootstrap, database), tmp_path)
     try:
         await asyncio.to_thread(until, lambda: bool(worker.said("listening")), "it has begun")
-        await asyncio.sleep(1)  # a test, not a promise: it may have got as far as to ask
+        await asyncio.sleep(1)  # so that it has got as far as to ask
         os.kill(worker.pid, signal.SIGTERM)
         await ended(worker)
     finally:
